@@ -1,0 +1,24 @@
+// int4_mm on the CPU: dispatch, and the kernels it chooses from. All compute what spec/int4_mm.h defines, with fp32 accumulation.
+#pragma once
+
+#include "csrc/spec/int4_mm.h"
+#include "csrc/spec/parallel.h"
+#include "csrc/spec/status.h"
+
+namespace torchao_ops {
+
+Status int4_mm(const Int4MmArgs& args, const Parallel& parallel);
+
+// Any shape and any value, NaN and Inf as in the dense product. Also computes, for the kernels below, the rows and columns that
+// hold values they cannot treat (see RowClass in activations.h).
+Status int4_mm_scalar(const Int4MmArgs& args, const Parallel& parallel);
+// Columns [n_begin, n_end) of row m, in the calling thread.
+void int4_mm_scalar_row(const Int4MmArgs& args, int64_t m, int64_t n_begin, int64_t n_end);
+
+// Decode: each weight row is streamed once, all rows of x against it. Group sizes that are multiples of 32.
+// Prefill: tiles of the weight are dequantized into the cache, then multiplied. Any group size.
+bool supports_int4_mm_decode(const Int4MmArgs& args);
+Status int4_mm_decode_avx2(const Int4MmArgs& args, const Parallel& parallel);
+Status int4_mm_prefill_avx2(const Int4MmArgs& args, const Parallel& parallel);
+
+}  // namespace torchao_ops

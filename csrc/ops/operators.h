@@ -1,0 +1,29 @@
+// The functions behind the operators, by the schemas in csrc/register.cpp. Each is defined in the file of its name.
+#pragma once
+
+#include <torch/csrc/stable/tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <tuple>
+
+namespace torchao_ops {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+std::string op_capabilities();
+
+namespace cpu {
+
+std::tuple<Tensor, Tensor, Tensor> op_int4_quantize(const Tensor& weight, int64_t group_size, bool symmetric);
+Tensor op_int4_dequantize(const Tensor& weight_packed, const Tensor& weight_scale, const std::optional<Tensor>& weight_zero_point,
+                          int64_t group_size, int64_t in_features, std::optional<ScalarType> dtype);
+Tensor op_int4_mm(const Tensor& x, const Tensor& weight_packed, const Tensor& weight_scale,
+                  const std::optional<Tensor>& weight_zero_point, int64_t group_size, const std::optional<Tensor>& bias);
+Tensor op_int4_dynamic_mm(const Tensor& x, const Tensor& weight_packed, const Tensor& weight_scale,
+                          const std::optional<Tensor>& weight_zero_point, int64_t group_size, const std::optional<Tensor>& bias);
+
+}  // namespace cpu
+}  // namespace torchao_ops

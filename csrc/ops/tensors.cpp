@@ -1,0 +1,60 @@
+#include "csrc/ops/tensors.h"
+
+#include <pthread.h>
+
+namespace torchao_ops {
+namespace {
+
+bool forked = false;
+
+void run_in_torch_threads(int64_t threads, void (*worker)(void*), void* context) {
+  // A grain of 1 lets torch make `threads` ranges of one; inside another parallel region it makes one range of all.
+  torch::stable::parallel_for(0, threads, 1, [=](int64_t, int64_t) { worker(context); });
+}
+
+}  // namespace
+
+Tensor with_adjacent_elements(const Tensor& tensor) {
+  const int64_t rank = tensor.dim();
+  const int64_t columns = tensor.size(rank - 1);
+  const bool adjacent = columns <= 1 || tensor.stride(rank - 1) == 1;
+  return adjacent ? tensor : torch::stable::contiguous(tensor);
+}
+
+int64_t row_stride(const Tensor& tensor) { return tensor.stride(0); }
+
+Activations as_matrix(const Tensor& x, FloatType type) {
+  const int64_t K = x.size(x.dim() - 1);
+  int64_t M = 1;
+  for (int64_t i = 0; i + 1 < x.dim(); ++i) M *= x.size(i);
+  Tensor matrix = with_adjacent_elements(x.dim() == 2 ? x : torch::stable::reshape(x, {M, K}));
+  const int64_t stride = row_stride(matrix);
+  return {std::move(matrix), type, M, K, stride};
+}
+
+Tensor empty_result(const Tensor& x, int64_t N) {
+  std::vector<int64_t> sizes(x.sizes().begin(), x.sizes().end());
+  sizes.back() = N;
+  return torch::stable::new_empty(x, sizes);
+}
+
+MmArgs mm_args(const Activations& x, const std::optional<Tensor>& bias, const Tensor& y) {
+  MmArgs args{};
+  args.x = x.x.const_data_ptr();
+  args.x_type = x.type;
+  args.x_row_stride = x.row_stride;
+  args.bias = bias ? bias->const_data_ptr() : nullptr;
+  args.bias_type = bias ? check_float("", "", bias->scalar_type()) : FloatType::f32;
+  args.y = y.mutable_data_ptr();
+  args.M = x.M;
+  return args;
+}
+
+Parallel torch_threads() {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+  static_cast<void>(registered);
+  if (forked) return {};
+  return {static_cast<int64_t>(torch::stable::get_num_threads()), run_in_torch_threads};
+}
+
+}  // namespace torchao_ops

@@ -1,0 +1,37 @@
+// Every operator's schema and, per dispatch key, the function behind it. Nothing else. The schemas are documented in docs/operators.md.
+#include <torch/csrc/stable/library.h>
+
+#include "csrc/loaded_copy.h"
+#include "csrc/ops/operators.h"
+
+using namespace torchao_ops;
+
+STABLE_TORCH_LIBRARY_FRAGMENT(torchao, library) {
+  if (another_copy_is_registered()) return;
+  library.def("capabilities() -> str");
+  library.def(
+      "int4_quantize(Tensor weight, int group_size, bool symmetric=False)"
+      " -> (Tensor weight_packed, Tensor weight_scale, Tensor weight_zero_point)");
+  library.def(
+      "int4_dequantize(Tensor weight_packed, Tensor weight_scale, Tensor? weight_zero_point, int group_size, int in_features,"
+      " ScalarType? dtype=None) -> Tensor");
+  library.def(
+      "int4_mm(Tensor x, Tensor weight_packed, Tensor weight_scale, Tensor? weight_zero_point, int group_size, Tensor? bias=None)"
+      " -> Tensor");
+  library.def(
+      "int4_dynamic_mm(Tensor x, Tensor weight_packed, Tensor weight_scale, Tensor? weight_zero_point, int group_size,"
+      " Tensor? bias=None) -> Tensor");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(torchao, CompositeExplicitAutograd, library) {
+  if (another_copy_is_registered()) return;
+  library.impl("capabilities", TORCH_BOX(&op_capabilities));
+}
+
+STABLE_TORCH_LIBRARY_IMPL(torchao, CPU, library) {
+  if (another_copy_is_registered()) return;
+  library.impl("int4_quantize", TORCH_BOX(&cpu::op_int4_quantize));
+  library.impl("int4_dequantize", TORCH_BOX(&cpu::op_int4_dequantize));
+  library.impl("int4_mm", TORCH_BOX(&cpu::op_int4_mm));
+  library.impl("int4_dynamic_mm", TORCH_BOX(&cpu::op_int4_dynamic_mm));
+}
