@@ -1,0 +1,35 @@
+"""Quantized matrix operators for PyTorch, and modules that use them.
+
+Importing this package loads libtorchao_ops.so, which registers `torch.ops.torchao.*`, and adds the fake kernels and
+gradients that `torch.compile`, `torch.export` and autograd need.
+"""
+
+from . import _library
+
+_library.load()
+
+from .config import Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig  # noqa: E402
+from .linear import Int4Linear, QuantLinear  # noqa: E402
+from .ops.capabilities import capabilities  # noqa: E402
+from .ops.int4_dequantize import int4_dequantize  # noqa: E402
+from .ops.int4_dynamic_mm import int4_dynamic_mm  # noqa: E402
+from .ops.int4_mm import int4_mm  # noqa: E402
+from .ops.int4_quantize import int4_quantize  # noqa: E402
+from .quantize import quantize_  # noqa: E402
+from .size import model_size  # noqa: E402
+
+__version__ = capabilities()["version"]
+
+__all__ = [
+    "Int4Linear",
+    "Int4WeightOnlyConfig",
+    "Int8DynamicActivationInt4WeightConfig",
+    "QuantLinear",
+    "capabilities",
+    "int4_dequantize",
+    "int4_dynamic_mm",
+    "int4_mm",
+    "int4_quantize",
+    "model_size",
+    "quantize_",
+]

@@ -1,0 +1,9 @@
+"""One file per operator: its documented Python function, its fake kernel and its autograd formula.
+
+Importing this package registers the fakes and the formulas. It has to happen before an operator is first traced:
+a formula that is registered later is ignored and gradients come out as None.
+"""
+
+from . import capabilities, int4_dequantize, int4_dynamic_mm, int4_mm, int4_quantize
+
+__all__ = ["capabilities", "int4_dequantize", "int4_dynamic_mm", "int4_mm", "int4_quantize"]
