@@ -1,0 +1,67 @@
+# The commands of a checkout; `make help` lists them. Each sets up what it needs, once (setup_cmake/setup.sh).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build test demo bench format lint sanitize test-torch-latest test-old-cpu wheel install
+
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+
+PY := .venv/bin/python
+SETUP := setup_cmake/setup.sh
+PYTHON_DIRS := python tests bench demo
+RUFF := .venv/bin/ruff
+# What git tracks and what is about to be added.
+CXX_FILES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp' 'csrc/*.h' 'tests/*.cpp' 'tests/*.h' 'bench/*.cpp')
+TIDY_FILES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp')
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /make \1\t/' | expand -t 25
+
+setup: ## Debian packages that are missing (as root) and .venv
+	@$(SETUP) system build
+	@$(SETUP) venv $(CURDIR)/.venv $(CURDIR)/requirements-dev.txt $(CURDIR)/requirements-no-deps.txt
+
+# A CMakeLists.txt that changed makes Ninja configure again by itself; a preset does not.
+build/.configured: CMakePresets.json | setup
+	cmake --preset release
+	@touch $@
+
+build: build/.configured ## build/libtorchao_ops.so, optimized
+	@cmake --build build --parallel $(JOBS) --target torchao_ops
+
+test: build/.configured ## all tests that this machine can run, C++ and Python, and what was skipped
+	@cmake --build build --parallel $(JOBS)
+	@$(PY) tests/run.py --jobs $(JOBS)
+
+demo: build ## quantize a real model, compare size, speed and answers
+	@$(PY) demo/demo.py
+
+bench: build ## against other libraries and this machine's limits: table, JSON and plot
+	@$(SETUP) venv $(CURDIR)/.venv $(CURDIR)/bench/requirements.txt
+	@$(PY) bench/bench_int4.py $(ARGS)
+
+format: setup ## rewrite the sources in the project's style
+	@$(SETUP) system lint
+	@clang-format-14 -i $(CXX_FILES)
+	@$(RUFF) format --config ruff.toml $(PYTHON_DIRS)
+
+lint: build/.configured ## check the style, and clang-tidy and ruff
+	@$(SETUP) system lint
+	@clang-format-14 --dry-run --Werror $(CXX_FILES)
+	@$(RUFF) format --config ruff.toml --check --quiet $(PYTHON_DIRS)
+	@$(RUFF) check --config ruff.toml $(PYTHON_DIRS)
+	@printf '%s\n' $(TIDY_FILES) | xargs -P $(JOBS) -n 2 clang-tidy-14 -p build --quiet
+
+test-torch-latest: build ## the Python tests, with the same library file, under the newest torch
+	@sed 's/^torch==.*/torch/' requirements-dev.txt > build/requirements-torch-latest.txt
+	@$(SETUP) venv $(CURDIR)/.venv-latest $(CURDIR)/build/requirements-torch-latest.txt $(CURDIR)/requirements-no-deps.txt
+	.venv-latest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade torch
+	.venv-latest/bin/python -m pytest tests/py
+
+wheel: setup ## dist/torchao_ops-*.whl, for any Python and any torch from 2.10 on
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist ./python
+	@ls dist/*.whl
+
+install: build ## the library, torchao_ops.h and the CMake package, under PREFIX (/usr/local)
+	cmake --install build --prefix $(PREFIX)
