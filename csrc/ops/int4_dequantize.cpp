@@ -18,7 +18,7 @@ Tensor op_int4_dequantize(const Tensor& weight_packed, const Tensor& weight_scal
   const ScalarType out_dtype = dtype.value_or(weight_scale.scalar_type());
   const FloatType out_type = check_float(op, "dtype", out_dtype);
 
-  const Tensor out = torch::stable::new_empty(weight_scale, {weight.view.N, in_features}, out_dtype);
+  Tensor out = torch::stable::new_empty(weight_scale, {weight.view.N, in_features}, out_dtype);
   if (out.numel() == 0) return out;
   check_status(op, int4_dequantize({weight.view, out.mutable_data_ptr(), out_type}, torch_threads()));
   return out;

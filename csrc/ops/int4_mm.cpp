@@ -22,7 +22,7 @@ Tensor multiply_int4(const char* op, Int4MmKernel kernel, const Tensor& x, const
     check_shape(op, "bias", *bias, "[N]", {weight.view.N});
   }
 
-  const Tensor y = empty_result(x, weight.view.N);
+  Tensor y = empty_result(x, weight.view.N);
   if (y.numel() == 0) return y;
   const Activations activations = as_matrix(x, x_type);
   const std::optional<Tensor> bias_row = bias ? std::optional<Tensor>(with_adjacent_elements(*bias)) : std::nullopt;
