@@ -1,0 +1,74 @@
+"""Random operands of the int4 operators, and a way to run a script in a Python of its own."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import reference
+import torch
+import torchao_ops
+from torch import Tensor
+
+FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+MM_OPERATORS = ("int4_mm", "int4_dynamic_mm")
+
+
+def operator(name: str):
+    return getattr(torch.ops.torchao, name)
+
+
+@dataclass(frozen=True)
+class Int4Weight:
+    """A random int4 weight [N, K] with codes of every value and plausible scales."""
+
+    packed: Tensor
+    scale: Tensor
+    zero_point: Tensor | None
+    group_size: int
+    in_features: int
+
+    @staticmethod
+    def random(
+        out_features: int,
+        in_features: int,
+        group_size: int,
+        scale_dtype: torch.dtype = torch.float32,
+        zero_point_dtype: torch.dtype | None = torch.float32,
+    ) -> "Int4Weight":
+        groups = -(-in_features // group_size)
+        packed = torch.randint(0, 256, (out_features, (in_features + 1) // 2), dtype=torch.uint8)
+        scale = (torch.rand(out_features, groups) * 0.02 + 0.001).to(scale_dtype)
+        zero_point = None
+        if zero_point_dtype is not None:
+            zero_point = torch.randint(0, 16, (out_features, groups)).to(zero_point_dtype)
+        return Int4Weight(packed, scale, zero_point, group_size, in_features)
+
+    @property
+    def mm_args(self) -> tuple[Tensor, Tensor, Tensor | None, int]:
+        return self.packed, self.scale, self.zero_point, self.group_size
+
+    @property
+    def dequantize_args(self) -> tuple[Tensor, Tensor, Tensor | None, int, int]:
+        return *self.mm_args, self.in_features
+
+    def exact(self) -> Tensor:
+        """The dequantized weight in float64."""
+        return reference.dequantize(*self.dequantize_args)
+
+    def to(self, device: str) -> "Int4Weight":
+        zero_point = None if self.zero_point is None else self.zero_point.to(device)
+        return replace(self, packed=self.packed.to(device), scale=self.scale.to(device), zero_point=zero_point)
+
+
+def run_python(code: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a script in a fresh interpreter that finds the package these tests run on."""
+    package = str(Path(torchao_ops.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": package, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )

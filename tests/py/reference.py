@@ -1,0 +1,97 @@
+"""What the int4 operators compute, in plain torch: obvious, slow, and independent of the library."""
+
+import torch
+from torch import Tensor
+
+CODE_MAX = 15
+SYMMETRIC_ZERO_POINT = 8
+
+
+def group_of_column(in_features: int, group_size: int) -> Tensor:
+    return torch.arange(in_features) // group_size
+
+
+def unpack(weight_packed: Tensor, in_features: int) -> Tensor:
+    """The codes [N, K] of packed bytes [N, ceil(K / 2)]; the even element is the low nibble."""
+    low, high = weight_packed & 0x0F, weight_packed >> 4
+    return torch.stack((low, high), dim=-1).flatten(1)[:, :in_features]
+
+
+def pack(codes: Tensor) -> Tensor:
+    """The packed bytes [N, ceil(K / 2)] of codes [N, K]."""
+    even = torch.nn.functional.pad(codes, (0, codes.shape[1] % 2))
+    return even[:, 0::2] | even[:, 1::2] << 4
+
+
+def quantize(weight: Tensor, group_size: int, symmetric: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Arithmetic in fp32; the scale is rounded to the weight's dtype before the codes are computed with it."""
+    out_features, in_features = weight.shape
+    w = weight.float()
+    scales, zero_points, codes = [], [], []
+    for begin in range(0, in_features, group_size):
+        group = w[:, begin : begin + group_size]
+        lo = group.amin(1, keepdim=True).clamp(max=0)
+        hi = group.amax(1, keepdim=True).clamp(min=0)
+        scale = torch.maximum(-lo, hi) / 7 if symmetric else (hi - lo) / 15
+        scale = scale.to(weight.dtype).float()
+        usable = scale != 0
+        if symmetric:
+            zero_point = torch.full_like(scale, SYMMETRIC_ZERO_POINT)
+        else:
+            zero_point = torch.where(usable, (-lo / scale).round().clamp(0, CODE_MAX), 0)
+        code = torch.where(usable, ((group / scale).round() + zero_point).clamp(0, CODE_MAX), zero_point)
+        scales.append(scale)
+        zero_points.append(zero_point)
+        codes.append(code.to(torch.uint8))
+
+    def joined(columns: list[Tensor], dtype: torch.dtype) -> Tensor:
+        return torch.cat(columns, dim=1).to(dtype) if columns else torch.empty(out_features, 0, dtype=dtype)
+
+    return pack(joined(codes, torch.uint8)), joined(scales, weight.dtype), joined(zero_points, weight.dtype)
+
+
+def dequantize(
+    weight_packed: Tensor,
+    weight_scale: Tensor,
+    weight_zero_point: Tensor | None,
+    group_size: int,
+    in_features: int,
+    arithmetic: torch.dtype = torch.float64,
+) -> Tensor:
+    """[N, K] in the dtype of the arithmetic; in float64 the dequantized weight is exact."""
+    groups = group_of_column(in_features, group_size)
+    codes = unpack(weight_packed, in_features).to(arithmetic)
+    if weight_zero_point is None:
+        zero_point = torch.full_like(codes, SYMMETRIC_ZERO_POINT)
+    else:
+        zero_point = weight_zero_point.to(arithmetic)[:, groups]
+    return (codes - zero_point) * weight_scale.to(arithmetic)[:, groups]
+
+
+def mm(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x @ weight.T + bias in float64."""
+    y = x.double() @ weight.double().T
+    return y if bias is None else y + bias.double()
+
+
+def rounded_activations(x: Tensor) -> Tensor:
+    """x rounded to 8 bits per row, as float64; rows that hold NaN or Inf, or only zeros, stay as they are."""
+    if x.shape[-1] == 0:
+        return x.double()
+    x = x.float()
+    scale = x.abs().amax(-1, keepdim=True) / 127
+    usable = (scale != 0) & x.isfinite().all(-1, keepdim=True)
+    codes = (x / scale).round().clamp(-127, 127)
+    return torch.where(usable, codes.double() * scale.double(), x.double())
+
+
+def dynamic_mm(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`mm` of the rounded activations."""
+    return mm(rounded_activations(x), weight, bias)
+
+
+def relative_error(y: Tensor, expected: Tensor) -> float:
+    """The Frobenius norm of the difference over that of the expected."""
+    norm = expected.double().norm()
+    difference = (y.double() - expected.double()).norm()
+    return 0.0 if norm == 0 and difference == 0 else (difference / norm).item()
