@@ -1,0 +1,217 @@
+"""One benchmark run: every candidate, at every shape, batch size and thread count, verified before it is timed."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from limits import Limits
+from peers import Absent, Candidate
+from timing import Contestant, interleave, seconds_of
+from weights import Weight
+
+#: A candidate with a larger error (relative Frobenius norm, against the float64 product of its own dequantized weight)
+#: computes something else: it is reported as wrong and not timed. Rounding to bf16 costs about 2e-3, int8 rows 1e-2.
+MAX_ERROR = {"exact": 5e-3, "int8": 3e-2}
+#: int8 activations cannot have a smaller error than this: a candidate that was asked for them and does have it fell back to
+#: exact ones, as OpenVINO does without VNNI, and is compared as such.
+LEAST_INT8_ERROR = 1e-3
+#: Copies of a weight that are read in turn exceed the last-level cache by this factor, so that each is read from memory.
+COLD_CACHE_FACTOR = 2.5
+#: A weight that would need more copies than this belongs to a model that fits the cache: it is measured warm only.
+MAX_COPIES = 16
+#: Calls longer than this take two copies in turn: the other candidates' turns in between have emptied the cache anyway.
+LONG_CALL_SECONDS = 0.02
+
+
+@dataclass
+class Row:
+    """One measured (or failed) case."""
+
+    out_features: int
+    in_features: int
+    batch: int
+    threads: int
+    weights: str  # "cold" | "warm"
+    candidate: str
+    group_size: int | None
+    activations: str  # "exact" | "int8", as found by the error
+    input_dtype: str
+    weight_bytes: int
+    error: float | None = None
+    seconds: float | None = None
+    repetitions: int = 0
+    problem: str | None = None
+
+
+@dataclass
+class Settings:
+    """What to run. rounds and budget_seconds are those of timing.interleave."""
+
+    shapes: list[tuple[int, int]]
+    batches: list[int]
+    threads: list[int]
+    temperatures: list[str]  # "cold", "warm"
+    rounds: int
+    budget_seconds: float
+
+
+def construct(candidates: dict[str, Callable[[], Candidate]]) -> tuple[list[Candidate], dict[str, str]]:
+    """The candidates that can run here, and the reason for each that cannot."""
+    present, absent = [], {}
+    for name, constructor in candidates.items():
+        try:
+            present.append(constructor())
+        except Absent as reason:
+            absent[name] = str(reason)
+    return present, absent
+
+
+class Contest:
+    """Runs the cases and hands out the rows of each as soon as it is done."""
+
+    def __init__(self, settings: Settings, candidates: list[Candidate], limits: dict[int, Limits]):
+        self.settings = settings
+        self.candidates = candidates
+        self.limits = limits
+
+    @torch.inference_mode()
+    def run(self, report: Callable[[list[Row]], None]) -> list[Row]:
+        rows: list[Row] = []
+        for shape in self.settings.shapes:
+            weight = Weight(*shape)
+            generator = torch.Generator().manual_seed(1)
+            inputs = torch.randn(max(self.settings.batches), shape[1], generator=generator).bfloat16()
+            expected = self._expected(weight, inputs)
+            for threads in self.settings.threads:
+                self.limits[threads].measure()
+                rows += self._shape(weight, inputs, expected, threads, report)
+        return rows
+
+    def _expected(self, weight: Weight, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The float64 product for each distinct dequantized weight."""
+        torch.set_num_threads(max(self.settings.threads))
+        expected: dict[str, torch.Tensor] = {}
+        for candidate in self.candidates:
+            key = candidate.dequantized_key()
+            if key not in expected:
+                expected[key] = inputs.double() @ candidate.dequantized(weight).double().T
+        return expected
+
+    def _shape(
+        self,
+        weight: Weight,
+        inputs: torch.Tensor,
+        expected: dict[str, torch.Tensor],
+        threads: int,
+        report: Callable[[list[Row]], None],
+    ) -> list[Row]:
+        temperatures = self._temperatures(weight)
+        problems: dict[str, str] = {}
+        copies: dict[str, int] = {}
+        for candidate in self.candidates:
+            copies[candidate.name] = self._cold_copies(candidate.weight_bytes(weight)) if "cold" in temperatures else 1
+            try:
+                candidate.prepare(weight, copies[candidate.name], threads)
+            except Exception as error:  # whatever a peer raises, the others go on and the report says it
+                problems[candidate.name] = _sentence(error)
+
+        rows: list[Row] = []
+        for batch in self.settings.batches:
+            entries = []
+            for candidate in self.candidates:
+                entry = Entry(candidate, problem=problems.get(candidate.name))
+                if entry.problem is None:
+                    entry.verify(inputs[:batch], expected[candidate.dequantized_key()][:batch], copies[candidate.name])
+                entries.append(entry)
+            for temperature in temperatures:
+                contestants = {
+                    e.candidate.name: Contestant(e.calls, e.call_seconds) for e in entries if e.problem is None
+                }
+                self._interleave(list(contestants.values()), threads, temperature)
+                case = [
+                    _row(e, contestants.get(e.candidate.name), weight, batch, threads, temperature) for e in entries
+                ]
+                report(case)
+                rows += case
+        for candidate in self.candidates:
+            candidate.release()
+        return rows
+
+    def _temperatures(self, weight: Weight) -> list[str]:
+        if self._cold_copies(weight.dense.numel() // 2) > MAX_COPIES:
+            return [temperature for temperature in self.settings.temperatures if temperature == "warm"]
+        return self.settings.temperatures
+
+    def _cold_copies(self, weight_bytes: int) -> int:
+        cache = max(limits.last_level_cache_bytes for limits in self.limits.values())
+        return math.ceil(COLD_CACHE_FACTOR * cache / weight_bytes)
+
+    def _interleave(self, contestants: list[Contestant], threads: int, temperature: str) -> None:
+        gc.disable()
+        try:
+            interleave(contestants, threads, temperature == "warm", self.settings.rounds, self.settings.budget_seconds)
+        finally:
+            gc.enable()
+
+
+@dataclass
+class Entry:
+    """A candidate at one batch size: its bound calls and what its verification found."""
+
+    candidate: Candidate
+    problem: str | None = None
+    error: float | None = None
+    activations: str = "exact"
+    calls: list[Callable[[], object]] = field(default_factory=list)
+    call_seconds: float = 0
+
+    def verify(self, inputs: torch.Tensor, expected: torch.Tensor, copies: int) -> None:
+        """Checks the result of the first copy, and calls every copy once so that none is timed on its first call."""
+        x = inputs.to(self.candidate.input_dtype).contiguous()
+        try:
+            call = self.candidate.bind(0, x)
+            y = torch.as_tensor(call()).double().view(expected.shape)
+            self.error = float((y - expected).norm() / expected.norm())
+            if not self.error <= MAX_ERROR[self.candidate.activations]:  # a NaN is wrong as well
+                self.problem = f"wrong: error {self.error:.1e}"
+                return
+            self.activations = self.candidate.activations if self.error > LEAST_INT8_ERROR else "exact"
+            self.call_seconds = seconds_of(call)
+            if self.call_seconds > LONG_CALL_SECONDS:
+                copies = min(copies, 2)
+            self.calls = [call] + [self.candidate.bind(copy, x) for copy in range(1, copies)]
+            for call in self.calls[1:]:
+                call()
+        except Exception as error:  # as in prepare: a peer's failure is a line of the report
+            self.problem = _sentence(error)
+
+
+def _row(
+    entry: Entry, contestant: Contestant | None, weight: Weight, batch: int, threads: int, temperature: str
+) -> Row:
+    candidate = entry.candidate
+    return Row(
+        out_features=weight.shape[0],
+        in_features=weight.shape[1],
+        batch=batch,
+        threads=threads,
+        weights=temperature,
+        candidate=candidate.name,
+        group_size=candidate.group_size,
+        activations=entry.activations,
+        input_dtype=str(candidate.input_dtype).removeprefix("torch."),
+        weight_bytes=candidate.weight_bytes(weight),
+        error=entry.error,
+        seconds=min(contestant.times) if contestant else None,
+        repetitions=len(contestant.times) if contestant else 0,
+        problem=entry.problem,
+    )
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of an exception, with its type."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"

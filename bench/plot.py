@@ -1,0 +1,97 @@
+"""Draws a benchmark run: speed over batch size, one panel per shape, with the machine's limits as roofs."""
+
+# ruff: noqa: E402 (the backend is chosen before pyplot is imported)
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import report
+from matplotlib import pyplot
+from results import Results
+
+# Ours in strong colours, peers muted; one group size of each so that the lines stay apart.
+STYLES = {
+    "int4_mm g128": dict(color="#d62728", linewidth=2.6, marker="o"),
+    "int4_dynamic_mm g128": dict(color="#1f77b4", linewidth=2.6, marker="o"),
+    "F.linear bfloat16": dict(color="black", linestyle="--", marker="."),
+    "F.linear float32": dict(color="#777777", linestyle="--", marker="."),
+    "torch int4pack g128": dict(color="#e8a33d", marker="s"),
+    "bitsandbytes NF4 g64": dict(color="#8c564b", marker="v"),
+    "ONNX Runtime level 0 g128": dict(color="#f5a3a3", marker="^"),
+    "ONNX Runtime level 4 g128": dict(color="#8ecbf0", marker="^"),
+    "OpenVINO exact g128": dict(color="#c39bd3", marker="D"),
+    "OpenVINO dynamic g128": dict(color="#6fa8dc", marker="D"),
+    "ggml Q4_0 g32": dict(color="#2ca02c", marker="P"),
+    "ggml BF16": dict(color="#999999", linestyle=":", marker="."),
+}
+
+
+def draw(results: Results, path: Path) -> None:
+    """Writes a PNG: columns are shapes, rows are thread counts; weights cold where they were measured so."""
+    shapes = list(dict.fromkeys((row.out_features, row.in_features) for row in results.rows))
+    threads = sorted(results.limits)
+    figure, panels = pyplot.subplots(
+        len(threads), len(shapes), figsize=(4.6 * len(shapes), 4.6 * len(threads) + 1.2), squeeze=False, sharex=True
+    )
+    for i, count in enumerate(threads):
+        for j, shape in enumerate(shapes):
+            _panel(panels[i][j], results, shape, count)
+        panels[i][0].set_ylabel("GFLOP/s (higher is better)")
+    for panel in panels[-1]:
+        panel.set_xlabel("batch size M")
+    handles = {
+        label: handle for panel in panels.flat for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=7, frameon=False)
+    where = results.machine
+    figure.suptitle(
+        f"4-bit weights on {where['cpu']} ({where['microarchitecture']}), torch {where['torch']}, commit {results.commit}"
+    )
+    figure.tight_layout(rect=(0, 0.09 / len(threads) + 0.02, 1, 1))
+    figure.savefig(path, dpi=90)
+    pyplot.close(figure)
+
+
+def _panel(panel, results: Results, shape: tuple[int, int], threads: int) -> None:
+    rows = [r for r in results.rows if (r.out_features, r.in_features) == shape and r.threads == threads and r.seconds]
+    temperature = "cold" if any(row.weights == "cold" for row in rows) else "warm"
+    rows = [row for row in rows if row.weights == temperature]
+    for name, style in STYLES.items():
+        line = sorted((row for row in rows if row.candidate == name), key=lambda row: row.batch)
+        if not line:
+            continue
+        panel.plot(
+            [row.batch for row in line],
+            [report.operations(row) / row.seconds * 1e-9 for row in line],
+            label=name,
+            **{"markersize": 5, "linewidth": 1.4} | style,
+        )
+        if name.startswith("int4_"):
+            _roof(panel, line, results.limits[threads], style["color"])
+    panel.set(
+        xscale="log",
+        yscale="log",
+        title=f"N={shape[0]}, K={shape[1]}, {report.threads_text(threads)}, weights {temperature}",
+    )
+    batches = sorted({row.batch for row in rows})
+    panel.set_xticks(batches, [str(batch) for batch in batches])
+    panel.minorticks_off()
+    panel.grid(alpha=0.25)
+
+
+def _roof(panel, line, limits, color) -> None:
+    """What the machine allows for the same bytes and operations."""
+    roof = []
+    for row in line:
+        least = limits.seconds(
+            row.weight_bytes, row.weights == "warm", report.operations(row), row.activations, row.input_dtype
+        )
+        roof.append(report.operations(row) / least * 1e-9)
+    panel.fill_between(
+        [row.batch for row in line], roof, [2 * value for value in roof], color=color, alpha=0.10, linewidth=0
+    )
+    panel.plot([row.batch for row in line], roof, color=color, linewidth=0.8, alpha=0.6)

@@ -1,0 +1,69 @@
+"""Fair times for calls that do the same work in different libraries.
+
+The calls take turns in one process, in bursts of a few milliseconds, for several rounds; the figure of each is its
+fastest repetition, since a neighbour on the machine can only add time. A turn with more than one thread begins after a
+pause in which the thread pool of the turn before stops spinning: every pool is told to spin for less than that (limit_spinning
+here, a session option in ONNX Runtime; TBB's stops by itself), so that within a burst the pools are awake, as in a model
+that runs layer after layer, and between bursts none takes a core from the next candidate.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+QUIET_SECONDS = 0.002  # longer than any pool spins
+BURST_SECONDS = 0.008
+MAX_BURST_CALLS = 30
+
+
+def limit_spinning() -> None:
+    """Must run before anything loads OpenMP. 20,000 turns are a few tenths of a millisecond."""
+    os.environ["GOMP_SPINCOUNT"] = "20000"
+
+
+@dataclass
+class Contestant:
+    """One candidate's calls, one per copy of its weight, about how long one takes, and the times measured."""
+
+    calls: list[Callable[[], object]]
+    call_seconds: float
+    times: list[float] = field(default_factory=list)
+
+    def burst(self) -> int:
+        return max(1, min(MAX_BURST_CALLS, int(BURST_SECONDS / self.call_seconds)))
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def interleave(
+    contestants: list[Contestant], threads: int, weights_warm: bool, rounds: int, budget_seconds: float
+) -> None:
+    """Fills the contestants' `times`.
+
+    weights_warm: only the first copy is used, again and again, and the first call of a burst is not counted. Otherwise
+    each call takes the next copy in turn; the caller provides copies that together exceed the cache.
+    budget_seconds: about what one contestant may take in all; slow ones get fewer rounds, but at least two.
+    """
+    for turn in range(rounds):
+        for contestant in contestants:
+            burst = contestant.burst()
+            affordable = max(2, int(budget_seconds / (burst * contestant.call_seconds)))
+            if turn >= affordable:
+                continue
+            if threads > 1:
+                time.sleep(QUIET_SECONDS)
+            if weights_warm:
+                call = contestant.calls[0]
+                if contestant.call_seconds < 0.05:  # beyond, reading the weight is lost in the arithmetic
+                    call()
+                contestant.times += [seconds_of(call) for _ in range(burst)]
+            else:
+                for _ in range(burst):
+                    contestant.times.append(seconds_of(contestant.calls[len(contestant.times) % len(contestant.calls)]))
