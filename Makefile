@@ -13,7 +13,7 @@ PYTHON_DIRS := python tests bench demo
 RUFF := .venv/bin/ruff
 # What git tracks and what is about to be added.
 CXX_FILES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp' 'csrc/*.h' 'tests/*.cpp' 'tests/*.h' 'bench/*.cpp')
-TIDY_FILES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp')
+TIDY_FILES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp' ':!csrc/*_avx*.cpp')
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /make \1\t/' | expand -t 25

@@ -1,6 +1,6 @@
 """Runs the C++ and the Python tests and says at the end what ran, what was skipped and why.
 
-Fails if a test fails, if there are no tests, or if an instruction set that this CPU has was not tested.
+Fails if a test fails, if there are no tests, or if the kernels of an instruction set that this CPU has were not tested.
 """
 
 import argparse
@@ -21,18 +21,23 @@ ISA_FLAGS = {
     "avx512": {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vbmi", "avx512_vnni"},
 }
 
+# What the C++ test programs print of each kernel (tests/cpp/kernels.cpp): "  name (isa): 12 cases" or
+# "  name (isa): skipped, reason".
+KERNEL_LINE = re.compile(r"^  \w+ \((?P<isa>[^)]+)\): (?:(?P<cases>\d+) cases|skipped, (?P<reason>.+))$", re.MULTILINE)
+
 
 @dataclass
 class Result:
     """What one runner did."""
 
     runner: str
-    seconds: float
     exit_code: int
+    seconds: float
     closing_line: str
-    passed: list[str] = field(default_factory=list)
+    passed: int = 0
     failed: list[str] = field(default_factory=list)
-    skipped: dict[str, str] = field(default_factory=dict)  # name -> reason
+    skipped: Counter[str] = field(default_factory=Counter)  # by reason
+    kernel_cases: Counter[str] = field(default_factory=Counter)  # by instruction set
 
 
 def cpu_isas() -> list[str]:
@@ -54,56 +59,48 @@ def run(runner: str, command: list[str], closing_pattern: str, report: Path) -> 
             print(line, end="", flush=True)
             if re.search(closing_pattern, line):
                 closing_line = line.strip()
-    result = Result(runner, time.monotonic() - start, process.returncode, closing_line)
+    result = Result(runner, process.returncode, time.monotonic() - start, closing_line)
     if report.is_file():
-        read_report(report, result)
+        for case in ElementTree.parse(report).iter("testcase"):
+            add_case(result, case)
     return result
 
 
-def read_report(report: Path, result: Result) -> None:
-    for case in ElementTree.parse(report).iter("testcase"):
-        name = f"{case.get('classname')}::{case.get('name')}" if result.runner == "pytest" else case.get("name")
-        skip = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
-            result.failed.append(name)
-        elif skip is not None:
-            result.skipped[name] = skip_reason(skip.get("message", ""), case.findtext("system-out", ""))
-        elif case.get("status") in ("notrun", "disabled"):
-            result.failed.append(name)
-        else:
-            result.passed.append(name)
+def add_case(result: Result, case: ElementTree.Element) -> None:
+    skip = case.find("skipped")
+    if case.find("failure") is not None or case.find("error") is not None or case.get("status") == "notrun":
+        result.failed.append(".".join(filter(None, [case.get("classname"), case.get("name")])))
+    elif skip is not None:
+        result.skipped[skip.get("message", "no reason given")] += 1
+    else:
+        result.passed += 1
+
+    output = case.findtext("system-out", "")
+    for kernel in KERNEL_LINE.finditer(output):
+        if kernel["cases"] is not None:
+            result.kernel_cases[kernel["isa"]] += int(kernel["cases"])
+        elif not kernel["reason"].startswith("not emulated"):
+            result.skipped[f"{kernel['isa']} kernel: {kernel['reason']}"] += 1
+    # A test that skips itself within a GoogleTest program prints 'file:line: Skipped' and, on the next line, why.
+    result.skipped.update(re.findall(r": Skipped\n(.+)", output))
 
 
-def skip_reason(message: str, output: str) -> str:
-    """pytest gives the reason itself; GoogleTest prints it on the line after 'file:line: Skipped'."""
-    printed = re.search(r": Skipped\n(.+)", output)
-    return printed[1].strip() if printed else message
-
-
-def untested_isas(ctest: Result) -> list[str]:
-    """The instruction sets of this CPU that no C++ test named after it exercised natively."""
-
-    def names(isa: str, tests) -> list[str]:
-        # A test of AVX-512 code that SIMDe emulates does not count.
-        return [test for test in tests if isa in test.lower() and "simde" not in test.lower()]
-
-    return [isa for isa in cpu_isas() if not names(isa, ctest.passed) or names(isa, ctest.skipped)]
-
-
-def summary(results: list[Result], untested: list[str]) -> None:
+def print_summary(results: list[Result], untested: list[str]) -> None:
     print("\n---- what ran ----")
     for result in results:
         print(
-            f"{result.runner}: {len(result.passed)} passed, {len(result.failed)} failed, "
-            f"{len(result.skipped)} skipped in {result.seconds:.0f} s"
+            f"{result.runner}: {result.passed} passed, {len(result.failed)} failed, "
+            f"{result.skipped.total()} skipped in {result.seconds:.0f} s"
         )
         for name in result.failed:
             print(f"  FAILED {name}")
-        for reason, count in Counter(result.skipped.values()).items():
+        for isa, cases in sorted(result.kernel_cases.items()):
+            print(f"  {isa} kernels: {cases} cases")
+        for reason, count in result.skipped.items():
             print(f"  skipped {count}: {reason}")
     print(f"instruction sets of this CPU: {', '.join(cpu_isas())}")
     for isa in untested:
-        print(f"  FAILED: this CPU has {isa}, but the {isa} kernels were not tested")
+        print(f"  FAILED: this CPU has {isa}, but no {isa} kernel was tested")
     for result in results:
         print(f"{result.runner}: {result.closing_line or f'exit code {result.exit_code}'}")
 
@@ -111,28 +108,29 @@ def summary(results: list[Result], untested: list[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", default="1", help="C++ tests at a time")
-    parser.add_argument("pytest_arguments", nargs="*", default=["tests/py"])
     arguments = parser.parse_args()
 
-    build = Path(__file__).resolve().parents[1] / "build"
-    ctest_report, pytest_report = build / "ctest.xml", build / "pytest.xml"
+    root = Path(__file__).resolve().parents[1]
+    build = root / "build"
     ctest = run(
         "ctest",
         ["ctest", "--test-dir", str(build), "--output-on-failure", "--no-tests=error", "--parallel", arguments.jobs]
-        + ["--output-junit", str(ctest_report)],
+        # The programs' own summaries must reach the report whole.
+        + ["--output-junit", str(build / "ctest.xml"), "--test-output-size-passed", "1000000"],
         r"tests passed, \d+ tests failed out of",
-        ctest_report,
+        build / "ctest.xml",
     )
     pytest = run(
         "pytest",
-        [sys.executable, "-m", "pytest", f"--junitxml={pytest_report}", *arguments.pytest_arguments],
+        [sys.executable, "-m", "pytest", f"--junitxml={build / 'pytest.xml'}", str(root / "tests" / "py")],
         r"^=+ .*(passed|failed|error|no tests ran).* in ",
-        pytest_report,
+        build / "pytest.xml",
     )
     results = [ctest, pytest]
-    untested = untested_isas(ctest)
-    summary(results, untested)
-    return int(bool(untested) or any(result.exit_code != 0 or not result.passed for result in results))
+    # Emulated kernels, "avx512, emulated", do not count.
+    untested = [isa for isa in cpu_isas() if ctest.kernel_cases[isa] == 0]
+    print_summary(results, untested)
+    return int(bool(untested) or any(result.exit_code != 0 or result.passed == 0 for result in results))
 
 
 if __name__ == "__main__":
