@@ -34,10 +34,10 @@ Status int4_dynamic_mm_scalar(const Int4MmArgs& args, const Parallel& parallel) 
   Scratch<int8_t> q(mm.M * w.K);
   Scratch<float> x_scale(mm.M);
   if (q.get() == nullptr || x_scale.get() == nullptr) return Status::out_of_memory;
-  for_each_piece(parallel, mm.M, [&](int64_t m) { x_scale.get()[m] = quantize_row(mm, w.K, m, q.get() + m * w.K); });
+  for_each_piece(parallel, mm.M, [&](int64_t m, int64_t) { x_scale.get()[m] = quantize_row(mm, w.K, m, q.get() + m * w.K); });
 
   const int64_t G = group_count(w.K, w.group_size);
-  for_each_piece(parallel, w.N, [&](int64_t n) {
+  for_each_piece(parallel, w.N, [&](int64_t n, int64_t) {
     const float bias = mm.bias == nullptr ? 0.0f : load_float(mm.bias, mm.bias_type, n);
     for (int64_t m = 0; m < mm.M; ++m) {
       if (!is_finite(x_scale.get()[m])) {

@@ -4,10 +4,16 @@
 
 namespace torchao_ops {
 
+// A group is a whole number of 32-element units, or there is only one.
+bool supports_int4_mm_decode(const Int4MmArgs& args) {
+  return args.weight.group_size % 32 == 0 || args.weight.group_size >= args.weight.K;
+}
+
 Status int4_mm(const Int4MmArgs& args, const Parallel& parallel) {
   Isa isa;
   const Status status = isa_in_use(&isa);
   if (status != Status::ok) return status;
+  if (isa >= Isa::avx2 && supports_int4_mm_decode(args) && args.mm.M <= 4) return int4_mm_decode_avx2(args, parallel);
   return int4_mm_scalar(args, parallel);
 }
 

@@ -10,7 +10,7 @@ namespace torchao_ops {
 Status int4_mm(const Int4MmArgs& args, const Parallel& parallel);
 
 // Any shape and any value, NaN and Inf as in the dense product. Also computes, for the kernels below, the rows and columns that
-// hold values they cannot treat (see RowClass in activations.h).
+// hold values they cannot treat (see activations.h).
 Status int4_mm_scalar(const Int4MmArgs& args, const Parallel& parallel);
 // Columns [n_begin, n_end) of row m, in the calling thread.
 void int4_mm_scalar_row(const Int4MmArgs& args, int64_t m, int64_t n_begin, int64_t n_end);

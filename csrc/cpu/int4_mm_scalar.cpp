@@ -24,23 +24,22 @@ constexpr int64_t max_rows = 16;
 void column(const Int4MmArgs& args, int64_t n, int64_t m_begin, int64_t m_end) {
   const MmArgs& mm = args.mm;
   const int64_t K = args.weight.K;
-  // Eight partial sums: short rounding chains, and the compiler can vectorize without reordering anything.
-  float sums[max_rows][8] = {};
+  float sums[max_rows] = {};
   float w[block_k];
   for (int64_t k = 0; k < K; k += block_k) {
     const int64_t count = K - k < block_k ? K - k : block_k;
     dequantize(args.weight, n, k, count, w);
     for (int64_t m = m_begin; m < m_end; ++m) {
-      float* sum = sums[m - m_begin];
+      // Sums of eight interleaved parts, of a block: short rounding chains, and a fixed order that the compiler can vectorize.
+      float s[8] = {};
       const int64_t x = m * mm.x_row_stride + k;
-      for (int64_t i = 0; i < count; ++i) sum[i % 8] += load_float(mm.x, mm.x_type, x + i) * w[i];
+      for (int64_t i = 0; i < count; ++i) s[i % 8] += load_float(mm.x, mm.x_type, x + i) * w[i];
+      sums[m - m_begin] += ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
     }
   }
   const float bias = mm.bias == nullptr ? 0.0f : load_float(mm.bias, mm.bias_type, n);
   for (int64_t m = m_begin; m < m_end; ++m) {
-    const float* s = sums[m - m_begin];
-    const float sum = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
-    store_float(sum + bias, mm.y, mm.x_type, m * args.weight.N + n);
+    store_float(sums[m - m_begin] + bias, mm.y, mm.x_type, m * args.weight.N + n);
   }
 }
 
@@ -51,7 +50,7 @@ void int4_mm_scalar_row(const Int4MmArgs& args, int64_t m, int64_t n_begin, int6
 }
 
 Status int4_mm_scalar(const Int4MmArgs& args, const Parallel& parallel) {
-  for_each_piece(parallel, args.weight.N, [&](int64_t n) {
+  for_each_piece(parallel, args.weight.N, [&](int64_t n, int64_t) {
     for (int64_t m = 0; m < args.mm.M; m += max_rows) {
       column(args, n, m, args.mm.M - m < max_rows ? args.mm.M : m + max_rows);
     }

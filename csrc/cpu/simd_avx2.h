@@ -1,0 +1,116 @@
+// AVX2 (with FMA and F16C) as the vector type that kernel templates are generated for: 8 lanes of 32 bits.
+//
+// Everything in here is local to the file that includes it, so that no copy compiled for this ISA can be linked into another one's code.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "csrc/spec/float_types.h"
+
+namespace torchao_ops {
+namespace {
+
+struct Avx2 {
+  static constexpr int lanes = 8;
+  using Float = __m256;
+  using Int = __m256i;
+
+  TORCHAO_OPS_INLINE static Float zero() { return _mm256_setzero_ps(); }
+  TORCHAO_OPS_INLINE static Float set(float value) { return _mm256_set1_ps(value); }
+  TORCHAO_OPS_INLINE static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
+  TORCHAO_OPS_INLINE static Float sub(Float a, Float b) { return _mm256_sub_ps(a, b); }
+  TORCHAO_OPS_INLINE static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
+  // a * b + c and c - a * b, rounded once.
+  TORCHAO_OPS_INLINE static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  TORCHAO_OPS_INLINE static Float fnma(Float a, Float b, Float c) { return _mm256_fnmadd_ps(a, b, c); }
+  TORCHAO_OPS_INLINE static Float from_int(Int a) { return _mm256_cvtepi32_ps(a); }
+
+  TORCHAO_OPS_INLINE static Int load_bits(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  TORCHAO_OPS_INLINE static Int bit_and(Int a, uint32_t mask) { return _mm256_and_si256(a, _mm256_set1_epi32(static_cast<int>(mask))); }
+  TORCHAO_OPS_INLINE static Int subtract(Int a, uint32_t b) { return _mm256_sub_epi32(a, _mm256_set1_epi32(static_cast<int>(b))); }
+  TORCHAO_OPS_INLINE static Int shift_right(Int a, int bits) { return _mm256_srli_epi32(a, bits); }
+
+  TORCHAO_OPS_INLINE static Int zero_bits() { return _mm256_setzero_si256(); }
+  TORCHAO_OPS_INLINE static Int max_unsigned(Int a, Int b) { return _mm256_max_epu32(a, b); }
+  TORCHAO_OPS_INLINE static Int magnitude_bits(Float a) { return bit_and(_mm256_castps_si256(a), 0x7fffffffu); }
+  TORCHAO_OPS_INLINE static void store_bits(void* p, Int a) { _mm256_storeu_si256(static_cast<__m256i*>(p), a); }
+
+  TORCHAO_OPS_INLINE static Float load(const float* p) { return _mm256_loadu_ps(p); }
+  TORCHAO_OPS_INLINE static Float load(const Half* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  TORCHAO_OPS_INLINE static Float load(const BFloat16* p) {
+    const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+  }
+
+  TORCHAO_OPS_INLINE static void store(float* p, Float a) { _mm256_storeu_ps(p, a); }
+  TORCHAO_OPS_INLINE static void store(Half* p, Float a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+  }
+  TORCHAO_OPS_INLINE static void store(BFloat16* p, Float a) {
+    // Round to nearest even by adding 0x7fff and the last bit that stays; a NaN, which that could turn into Inf, is made quiet instead.
+    const __m256i bits = _mm256_castps_si256(a);
+    const __m256i last = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(last, _mm256_set1_epi32(0x7fff)));
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    const __m256i high = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(high, high), 0x08);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+  }
+
+  // ((0+4) + (2+6)) + ((1+5) + (3+7)): a fixed order.
+  TORCHAO_OPS_INLINE static float sum(Float a) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+  }
+
+  // Lanes 4u..4u+3 hold p[u].
+  TORCHAO_OPS_INLINE static Float repeat4(const float* p) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_broadcast_ss(p)), _mm_broadcast_ss(p + 1), 1);
+  }
+
+  // The 8 x 8 matrix rows[i][lane] becomes rows[lane][i].
+  TORCHAO_OPS_INLINE static void transpose(Float (&r)[8]) {
+    const Float a0 = _mm256_unpacklo_ps(r[0], r[1]), a1 = _mm256_unpackhi_ps(r[0], r[1]);
+    const Float a2 = _mm256_unpacklo_ps(r[2], r[3]), a3 = _mm256_unpackhi_ps(r[2], r[3]);
+    const Float a4 = _mm256_unpacklo_ps(r[4], r[5]), a5 = _mm256_unpackhi_ps(r[4], r[5]);
+    const Float a6 = _mm256_unpacklo_ps(r[6], r[7]), a7 = _mm256_unpackhi_ps(r[6], r[7]);
+    const Float b0 = _mm256_shuffle_ps(a0, a2, 0x44), b1 = _mm256_shuffle_ps(a0, a2, 0xee);
+    const Float b2 = _mm256_shuffle_ps(a1, a3, 0x44), b3 = _mm256_shuffle_ps(a1, a3, 0xee);
+    const Float b4 = _mm256_shuffle_ps(a4, a6, 0x44), b5 = _mm256_shuffle_ps(a4, a6, 0xee);
+    const Float b6 = _mm256_shuffle_ps(a5, a7, 0x44), b7 = _mm256_shuffle_ps(a5, a7, 0xee);
+    r[0] = _mm256_permute2f128_ps(b0, b4, 0x20);
+    r[1] = _mm256_permute2f128_ps(b1, b5, 0x20);
+    r[2] = _mm256_permute2f128_ps(b2, b6, 0x20);
+    r[3] = _mm256_permute2f128_ps(b3, b7, 0x20);
+    r[4] = _mm256_permute2f128_ps(b0, b4, 0x31);
+    r[5] = _mm256_permute2f128_ps(b1, b5, 0x31);
+    r[6] = _mm256_permute2f128_ps(b2, b6, 0x31);
+    r[7] = _mm256_permute2f128_ps(b3, b7, 0x31);
+  }
+};
+
+// A float array of any type as fp32, converted vector by vector; never reads beyond data[count).
+template <class V, class T>
+TORCHAO_OPS_INLINE void convert(const T* data, int64_t count, float* out) {
+  int64_t i = 0;
+  for (; i + V::lanes <= count; i += V::lanes) V::store(out + i, V::load(data + i));
+  for (; i < count; ++i) out[i] = to_float(data[i]);
+}
+
+template <class V>
+TORCHAO_OPS_INLINE void convert(const void* data, FloatType type, int64_t begin, int64_t count, float* out) {
+  switch (type) {
+    case FloatType::f32: convert<V>(static_cast<const float*>(data) + begin, count, out); return;
+    case FloatType::f16: convert<V>(static_cast<const Half*>(data) + begin, count, out); return;
+    case FloatType::bf16: convert<V>(static_cast<const BFloat16*>(data) + begin, count, out); return;
+  }
+}
+
+}  // namespace
+}  // namespace torchao_ops
