@@ -1,0 +1,53 @@
+// The kernels under test. A new kernel is a new line in kernels.cpp; every test then runs it wherever this CPU has its ISA.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "csrc/cpu/isa.h"
+#include "csrc/spec/int4_dequantize.h"
+#include "csrc/spec/int4_mm.h"
+#include "csrc/spec/int4_quantize.h"
+#include "csrc/spec/parallel.h"
+#include "csrc/spec/status.h"
+
+namespace torchao_ops::test {
+
+template <class Args>
+struct Kernel {
+  const char* name;
+  std::optional<Isa> isa;         // none: the dispatcher, which chooses a kernel itself
+  bool (*supports)(const Args&);  // null: all arguments
+  Status (*run)(const Args&, const Parallel&);
+};
+
+using Int4MmKernel = Kernel<Int4MmArgs>;
+using Int4QuantizeKernel = Kernel<Int4QuantizeArgs>;
+using Int4DequantizeKernel = Kernel<Int4DequantizeArgs>;
+
+// The kernels of an operator that can run here: those whose ISA this CPU has, and the dispatcher. In the program that is built with
+// emulated AVX-512 (TORCHAO_OPS_AVX512_EMULATED): its AVX-512 kernels only.
+std::vector<Int4MmKernel> int4_mm_kernels();
+std::vector<Int4MmKernel> int4_dynamic_mm_kernels();
+std::vector<Int4QuantizeKernel> int4_quantize_kernels();
+std::vector<Int4DequantizeKernel> int4_dequantize_kernels();
+
+// Counts the cases that a kernel was given, for the summary that main() prints.
+void count_case(const char* kernel_name);
+
+template <class Args>
+bool takes(const Kernel<Args>& kernel, const Args& args) {
+  if (kernel.supports != nullptr && !kernel.supports(args)) return false;
+  count_case(kernel.name);
+  return true;
+}
+
+// What ran and what was skipped and why, a line for each kernel; and whether something that this CPU can run did not.
+struct Summary {
+  std::string text;
+  bool complete;
+};
+Summary summary();
+
+}  // namespace torchao_ops::test
