@@ -27,7 +27,7 @@ def library_path() -> Path:
     if from_environment:
         path = Path(from_environment)
         if not path.is_file():
-            raise ImportError(f"{_PATH_VARIABLE} must name the built {_FILE_NAME}, but got {path}, which is not a file.")
+            raise ImportError(f"{_PATH_VARIABLE} must name the built {_FILE_NAME}, but got {path}, which is not a file")
         return path
 
     package = Path(__file__).resolve().parent
@@ -37,7 +37,7 @@ def library_path() -> Path:
             return path
     looked_at = " or ".join(str(path) for path in candidates)
     raise ImportError(
-        f"{_FILE_NAME} was not found at {looked_at}: run `make build`, or set {_PATH_VARIABLE} to where it was built."
+        f"{_FILE_NAME} was not found at {looked_at}: run `make build`, or set {_PATH_VARIABLE} to where it was built"
     )
 
 
@@ -55,5 +55,5 @@ def load() -> None:
     missing = [name for name in OPERATORS if not hasattr(torch.ops.torchao, name)]
     if missing:
         raise ImportError(
-            f"{path} lacks the operators {', '.join(missing)}: it is older than this package, so run `make build` again."
+            f"{path} lacks the operators {', '.join(missing)}: it is older than this package, so run `make build` again"
         )

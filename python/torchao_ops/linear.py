@@ -99,22 +99,7 @@ class Int4Linear(QuantLinear):
     """
 
     __constants__ = [*nn.Linear.__constants__, "group_size", "dynamic_activations"]
-
-    weight_packed: Tensor
-    weight_scale: Tensor
-    weight_zero_point: Tensor | None
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        config: Int4WeightOnlyConfig | Int8DynamicActivationInt4WeightConfig,
-    ) -> None:
-        super().__init__(in_features, out_features, bias, device, dtype, config=config)
+    # The buffers are not annotated: one annotated Optional[Tensor] is no buffer to TorchScript, nor in its state dict.
 
     @staticmethod
     @torch.no_grad()

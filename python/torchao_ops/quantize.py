@@ -57,9 +57,7 @@ def quantize_(
         _leave_fast_path(module)
 
 
-def _layers_by_weight(
-    model: nn.Module, filter_fn: Callable[[nn.Module, str], bool] | None
-) -> list[list[nn.Linear]]:
+def _layers_by_weight(model: nn.Module, filter_fn: Callable[[nn.Module, str], bool] | None) -> list[list[nn.Linear]]:
     """The layers to convert; those that share a weight stand in one list."""
     # Every place in the model that a Parameter is registered at.
     owners = Counter(id(parameter) for module in model.modules() for parameter in module._parameters.values())

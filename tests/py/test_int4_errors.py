@@ -113,9 +113,7 @@ BAD_MM_CALLS = [
 BAD_DEQUANTIZE_CALLS = [
     *wrong_weight("in_features"),
     BadCall("in_features must be at least 0, but got -1", {"in_features": -1}),
-    BadCall(
-        "weight_packed must be [N, ceil(in_features / 2)] = [8, 36], but got [8, 35]", {"in_features": 71}
-    ),
+    BadCall("weight_packed must be [N, ceil(in_features / 2)] = [8, 36], but got [8, 35]", {"in_features": 71}),
     BadCall(f"dtype must be {FLOATS}, but got int8", {"dtype": torch.int8}),
     BadCall(f"dtype must be {FLOATS}, but got float64", {"dtype": torch.float64}),
     BadCall("group_size must be at least 1, but got 0", {"group_size": 0, "in_features": -1}),

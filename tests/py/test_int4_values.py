@@ -36,7 +36,9 @@ def test_quantize_example():
 
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
-@pytest.mark.parametrize("shape, group_size", [((5, 7), 3), ((3, 64), 32), ((16, 384), 256), ((4, 33), 1000), ((1, 1), 1)])
+@pytest.mark.parametrize(
+    "shape, group_size", [((5, 7), 3), ((3, 64), 32), ((16, 384), 256), ((4, 33), 1000), ((1, 1), 1)]
+)
 def test_quantize_equals_the_reference(shape, group_size, dtype, symmetric):
     weight = torch.randn(shape).to(dtype)
     weight[0, 0] = 0

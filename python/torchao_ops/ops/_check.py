@@ -32,9 +32,7 @@ def check_same_device(op: str, **tensors: Tensor | None) -> None:
 
 
 def check_dtype(op: str, name: str, tensor: Tensor, dtype: torch.dtype) -> None:
-    torch._check(
-        tensor.dtype == dtype, lambda: f"{op}: {name} must be {_name(dtype)}, but got {_name(tensor.dtype)}"
-    )
+    torch._check(tensor.dtype == dtype, lambda: f"{op}: {name} must be {_name(dtype)}, but got {_name(tensor.dtype)}")
 
 
 def check_float_dtype(op: str, name: str, dtype: torch.dtype) -> None:

@@ -46,9 +46,7 @@ def _fake(
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     op = "int4_dequantize"
-    check_same_device(
-        op, weight_packed=weight_packed, weight_scale=weight_scale, weight_zero_point=weight_zero_point
-    )
+    check_same_device(op, weight_packed=weight_packed, weight_scale=weight_scale, weight_zero_point=weight_zero_point)
     check_at_least(op, "group_size", group_size, 1)
     check_at_least(op, "in_features", in_features, 0)
     check_weight(op, weight_packed, weight_scale, weight_zero_point, group_size, in_features, "in_features")

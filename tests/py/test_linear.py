@@ -1,0 +1,228 @@
+"""QuantLinear as a module: what it computes, shows, saves, loads, copies and converts."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import reference
+import torch
+from helpers import FLOAT_DTYPES
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torchao_ops import (
+    Int4Linear,
+    Int4WeightOnlyConfig,
+    Int8DynamicActivationInt4WeightConfig,
+    QuantLinear,
+    int4_dequantize,
+    int4_dynamic_mm,
+    int4_mm,
+    quantize_,
+)
+
+CONFIGS = [
+    Int4WeightOnlyConfig(group_size=32),
+    Int4WeightOnlyConfig(group_size=32, symmetric=True),
+    Int8DynamicActivationInt4WeightConfig(group_size=32),
+]
+
+
+def small_model() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(70, 48), nn.GELU(), nn.Linear(48, 33, bias=False)).eval()
+
+
+def quantized_model(config) -> nn.Sequential:
+    model = small_model()
+    quantize_(model, config)
+    return model
+
+
+@pytest.fixture(params=CONFIGS, ids=str)
+def config(request):
+    return request.param
+
+
+@pytest.fixture
+def model(config):
+    return quantized_model(config)
+
+
+@pytest.fixture
+def x():
+    return torch.randn(5, 70)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_layer_computes_what_its_operator_computes(config, dtype, bias):
+    linear = nn.Linear(70, 48, bias=bias, dtype=dtype)
+    layer = QuantLinear.from_linear(linear, config)
+    assert isinstance(layer, Int4Linear) and isinstance(layer, nn.Linear)
+    packed, scale, zero_point = reference.quantize(linear.weight.detach(), 32, config.symmetric)
+    if config.symmetric:
+        assert layer.weight_zero_point is None
+        zero_point = None
+    else:
+        assert torch.equal(layer.weight_zero_point, zero_point)
+    assert torch.equal(layer.weight_packed, packed)
+    assert torch.equal(layer.weight_scale, scale)
+    assert layer.bias is linear.bias
+
+    x = torch.randn(2, 3, 70).to(dtype)
+    operator = int4_dynamic_mm if isinstance(config, Int8DynamicActivationInt4WeightConfig) else int4_mm
+    assert torch.equal(layer(x), operator(x, packed, scale, zero_point, 32, linear.bias))
+    # And is close to the layer that it was: int4 rounding costs about a tenth of the norm here.
+    assert reference.relative_error(layer(x), linear(x)) < 0.12
+
+
+def test_weight_is_the_dequantized_weight(config):
+    linear = nn.Linear(70, 48, dtype=torch.bfloat16)
+    layer = QuantLinear.from_linear(linear, config)
+    assert layer.weight.dtype == torch.bfloat16
+    assert not layer.weight.requires_grad
+    assert torch.equal(
+        layer.weight, int4_dequantize(layer.weight_packed, layer.weight_scale, layer.weight_zero_point, 32, 70)
+    )
+    assert reference.relative_error(layer.weight, linear.weight) < 0.12
+    with pytest.raises(AttributeError):
+        layer.weight = torch.zeros(48, 70)
+
+
+def test_from_linear_leaves_the_linear_layer_alone(config):
+    linear = nn.Linear(70, 48).eval()
+    before = linear.weight.clone()
+    assert not QuantLinear.from_linear(linear, config).training
+    assert type(linear) is nn.Linear
+    assert torch.equal(linear.weight, before)
+
+
+def test_repr_shows_the_format():
+    assert repr(QuantLinear.from_linear(nn.Linear(70, 48), CONFIGS[0])) == (
+        "Int4Linear(in_features=70, out_features=48, bias=True, int4, group_size=32, symmetric=False,"
+        " dynamic_activations=False)"
+    )
+    assert repr(QuantLinear.from_linear(nn.Linear(70, 48, bias=False), CONFIGS[1])) == (
+        "Int4Linear(in_features=70, out_features=48, bias=False, int4, group_size=32, symmetric=True,"
+        " dynamic_activations=False)"
+    )
+    assert "symmetric=False, dynamic_activations=True)" in repr(QuantLinear.from_linear(nn.Linear(70, 48), CONFIGS[2]))
+
+
+def test_state_dict_is_plain_tensors(model, config):
+    names = {"0.weight_packed", "0.weight_scale", "0.bias", "2.weight_packed", "2.weight_scale"}
+    if not config.symmetric:
+        names |= {"0.weight_zero_point", "2.weight_zero_point"}
+    state = model.state_dict()
+    assert set(state) == names
+    assert all(type(tensor) in (torch.Tensor, nn.Parameter) for tensor in state.values())
+    assert dict(model.named_parameters()).keys() == {"0.bias"}
+
+
+def test_the_constructor_makes_an_empty_layer_to_load_into(config, x):
+    trained = QuantLinear.from_linear(nn.Linear(70, 48), config)
+    empty = Int4Linear(70, 48, config=config)
+    empty.load_state_dict(trained.state_dict())
+    assert torch.equal(empty(x), trained(x))
+
+    on_meta = Int4Linear(70, 48, device="meta", dtype=torch.bfloat16, config=config)
+    assert on_meta.weight_scale.dtype == on_meta.bias.dtype == torch.bfloat16
+    assert on_meta(x.to("meta")).shape == (5, 48)
+    on_meta.load_state_dict(trained.state_dict(), assign=True)
+    assert torch.equal(on_meta(x), trained(x))
+
+    assert Int4Linear(70, 48, bias=False, config=config).bias is None
+
+
+def test_a_model_on_meta_is_filled_by_a_checkpoint(model, config, x):
+    with torch.device("meta"):
+        empty = small_model()
+    quantize_(empty, config)
+    empty.load_state_dict(model.state_dict(), assign=True)
+    assert torch.equal(empty(x), model(x))
+
+
+def test_a_checkpoint_of_another_format_does_not_load(model):
+    with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "0.weight"'):
+        model.load_state_dict(small_model().state_dict())
+    with pytest.raises(RuntimeError, match="size mismatch for 0.weight_scale"):
+        model.load_state_dict(quantized_model(Int4WeightOnlyConfig(64)).state_dict())
+
+
+def test_torch_save_and_safe_load(model, config, x, tmp_path):
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    loaded = quantized_model(config)
+    loaded.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+    assert torch.equal(loaded(x), model(x))
+
+
+def test_safetensors(model, config, x, tmp_path):
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    for assign in (False, True):
+        loaded = quantized_model(config)
+        loaded.load_state_dict(load_file(tmp_path / "model.safetensors"), assign=assign)
+        assert torch.equal(loaded(x), model(x))
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), copy.copy],
+    ids=["deepcopy", "pickle", "copy"],
+)
+def test_copies_compute_the_same(model, x, duplicate):
+    copied = duplicate(model)
+    assert torch.equal(copied(x), model(x))
+    assert repr(copied) == repr(model)
+
+
+def test_a_whole_module_survives_torch_save(model, x):
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    assert torch.equal(torch.load(file, weights_only=False)(x), model(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_to_a_dtype_converts_the_scales_and_not_the_codes(model, x, dtype):
+    before = copy.deepcopy(model[0])
+    model.to(dtype)
+    layer = model[0]
+    assert torch.equal(layer.weight_packed, before.weight_packed)
+    assert torch.equal(layer.weight_scale, before.weight_scale.to(dtype))
+    assert layer.bias.dtype == dtype
+    if layer.weight_zero_point is not None:
+        assert torch.equal(layer.weight_zero_point, before.weight_zero_point.to(dtype))
+    y = layer(x.to(dtype))
+    assert y.dtype == dtype
+    assert reference.relative_error(y, before(x)) < 0.02
+    # Activations need not have the dtype of the scales.
+    assert layer(x).dtype == torch.float32
+
+
+def test_half_and_bfloat16_and_float(model, x):
+    assert model.half()(x.half()).dtype == torch.float16
+    assert model.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
+    assert model.float()(x).dtype == torch.float32
+    assert model[0].weight_packed.dtype == torch.uint8
+
+
+def test_training_reaches_the_bias_and_what_is_below(config, x):
+    model = nn.Sequential(nn.Linear(70, 70), nn.Linear(70, 48))
+    quantize_(model, config, filter_fn=lambda module, name: name == "1")
+    packed = model[1].weight_packed.clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    assert torch.equal(model[1].weight_packed, packed)
+
+
+def test_inference_mode(model, x):
+    expected = model(x).detach()
+    with torch.inference_mode():
+        assert torch.equal(model(x), expected)
