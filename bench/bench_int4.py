@@ -113,6 +113,9 @@ def main() -> int:
     path = arguments.json or machine.ROOT / "bench" / "results" / machine.folder_name(where) / "int4_cpu.json"
     results.save(run, path)
     plot.draw(run, path.with_suffix(".png"))
+    noisy = sum(row.other_load > report.QUIET_LOAD for row in rows)
+    if noisy:
+        print(f"other processes were busy during {noisy} of {len(rows)} measurements: these are not for publication")
     print(f"{time.monotonic() - begin:.0f} s; wrote {path} and {path.with_suffix('.png').name}")
     wrong = sorted({row.candidate for row in rows if row.problem and row.candidate.startswith("int4_")})
     if wrong:

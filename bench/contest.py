@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from limits import Limits
 from peers import Absent, Candidate
-from timing import Contestant, interleave, seconds_of
+from timing import Contestant, OtherLoad, estimate_seconds, interleave
 from weights import Weight
 
 #: A candidate with a larger error (relative Frobenius norm, against the float64 product of its own dequantized weight)
@@ -45,6 +45,7 @@ class Row:
     seconds: float | None = None
     repetitions: int = 0
     problem: str | None = None
+    other_load: float = 0  # cores that other processes kept busy meanwhile
 
 
 @dataclass
@@ -68,6 +69,56 @@ def construct(candidates: dict[str, Callable[[], Candidate]]) -> tuple[list[Cand
         except Absent as reason:
             absent[name] = str(reason)
     return present, absent
+
+
+@dataclass
+class Entry:
+    """A candidate at one batch size: its bound calls and what its verification found."""
+
+    candidate: Candidate
+    problem: str | None = None
+    error: float | None = None
+    activations: str = "exact"
+    calls: list[Callable[[], object]] = field(default_factory=list)
+    call_seconds: float = 0
+
+    def verify(self, inputs: torch.Tensor, expected: torch.Tensor, copies: int) -> None:
+        """Checks the result of the first copy, and calls every copy once so that none is timed on its first call."""
+        x = inputs.to(self.candidate.input_dtype).contiguous()
+        try:
+            call = self.candidate.bind(0, x)
+            y = torch.as_tensor(call()).double().view(expected.shape)
+            self.error = float((y - expected).norm() / expected.norm())
+            if not self.error <= MAX_ERROR[self.candidate.activations]:  # a NaN is wrong as well
+                self.problem = f"wrong: error {self.error:.1e}"
+                return
+            self.activations = self.candidate.activations if self.error > LEAST_INT8_ERROR else "exact"
+            self.call_seconds = estimate_seconds(call)
+            if self.call_seconds > LONG_CALL_SECONDS:
+                copies = min(copies, 2)
+            self.calls = [call] + [self.candidate.bind(copy, x) for copy in range(1, copies)]
+            for call in self.calls[1:]:
+                call()
+        except Exception as error:  # as in prepare: a peer's failure is a line of the report
+            self.problem = _sentence(error)
+
+    def row(self, weight: Weight, batch: int, threads: int, temperature: str) -> Row:
+        """The row of a case, not timed yet."""
+        candidate = self.candidate
+        return Row(
+            out_features=weight.shape[0],
+            in_features=weight.shape[1],
+            batch=batch,
+            threads=threads,
+            weights=temperature,
+            candidate=candidate.name,
+            group_size=candidate.group_size,
+            activations=self.activations,
+            input_dtype=str(candidate.input_dtype).removeprefix("torch."),
+            weight_bytes=candidate.weight_bytes(weight),
+            error=self.error,
+            problem=self.problem,
+        )
 
 
 class Contest:
@@ -109,6 +160,7 @@ class Contest:
         threads: int,
         report: Callable[[list[Row]], None],
     ) -> list[Row]:
+        """All batch sizes and temperatures with one number of threads."""
         temperatures = self._temperatures(weight)
         problems: dict[str, str] = {}
         copies: dict[str, int] = {}
@@ -128,17 +180,33 @@ class Contest:
                     entry.verify(inputs[:batch], expected[candidate.dequantized_key()][:batch], copies[candidate.name])
                 entries.append(entry)
             for temperature in temperatures:
-                contestants = {
-                    e.candidate.name: Contestant(e.calls, e.call_seconds) for e in entries if e.problem is None
-                }
-                self._interleave(list(contestants.values()), threads, temperature)
-                case = [
-                    _row(e, contestants.get(e.candidate.name), weight, batch, threads, temperature) for e in entries
-                ]
+                case = self._time(entries, threads, temperature, weight, batch)
                 report(case)
                 rows += case
         for candidate in self.candidates:
             candidate.release()
+        return rows
+
+    def _time(self, entries: list[Entry], threads: int, temperature: str, weight: Weight, batch: int) -> list[Row]:
+        rows = [entry.row(weight, batch, threads, temperature) for entry in entries]
+        contestants = [None if entry.problem else Contestant(entry.calls, entry.call_seconds) for entry in entries]
+        others = OtherLoad()
+        gc.disable()
+        try:
+            interleave(
+                [contestant for contestant in contestants if contestant],
+                threads,
+                temperature == "warm",
+                self.settings.rounds,
+                self.settings.budget_seconds,
+            )
+        finally:
+            gc.enable()
+        load = round(others.cores(), 2)
+        for row, contestant in zip(rows, contestants, strict=True):
+            row.other_load = load
+            if contestant:
+                row.seconds, row.repetitions = min(contestant.times), len(contestant.times)
         return rows
 
     def _temperatures(self, weight: Weight) -> list[str]:
@@ -149,67 +217,6 @@ class Contest:
     def _cold_copies(self, weight_bytes: int) -> int:
         cache = max(limits.last_level_cache_bytes for limits in self.limits.values())
         return math.ceil(COLD_CACHE_FACTOR * cache / weight_bytes)
-
-    def _interleave(self, contestants: list[Contestant], threads: int, temperature: str) -> None:
-        gc.disable()
-        try:
-            interleave(contestants, threads, temperature == "warm", self.settings.rounds, self.settings.budget_seconds)
-        finally:
-            gc.enable()
-
-
-@dataclass
-class Entry:
-    """A candidate at one batch size: its bound calls and what its verification found."""
-
-    candidate: Candidate
-    problem: str | None = None
-    error: float | None = None
-    activations: str = "exact"
-    calls: list[Callable[[], object]] = field(default_factory=list)
-    call_seconds: float = 0
-
-    def verify(self, inputs: torch.Tensor, expected: torch.Tensor, copies: int) -> None:
-        """Checks the result of the first copy, and calls every copy once so that none is timed on its first call."""
-        x = inputs.to(self.candidate.input_dtype).contiguous()
-        try:
-            call = self.candidate.bind(0, x)
-            y = torch.as_tensor(call()).double().view(expected.shape)
-            self.error = float((y - expected).norm() / expected.norm())
-            if not self.error <= MAX_ERROR[self.candidate.activations]:  # a NaN is wrong as well
-                self.problem = f"wrong: error {self.error:.1e}"
-                return
-            self.activations = self.candidate.activations if self.error > LEAST_INT8_ERROR else "exact"
-            self.call_seconds = seconds_of(call)
-            if self.call_seconds > LONG_CALL_SECONDS:
-                copies = min(copies, 2)
-            self.calls = [call] + [self.candidate.bind(copy, x) for copy in range(1, copies)]
-            for call in self.calls[1:]:
-                call()
-        except Exception as error:  # as in prepare: a peer's failure is a line of the report
-            self.problem = _sentence(error)
-
-
-def _row(
-    entry: Entry, contestant: Contestant | None, weight: Weight, batch: int, threads: int, temperature: str
-) -> Row:
-    candidate = entry.candidate
-    return Row(
-        out_features=weight.shape[0],
-        in_features=weight.shape[1],
-        batch=batch,
-        threads=threads,
-        weights=temperature,
-        candidate=candidate.name,
-        group_size=candidate.group_size,
-        activations=entry.activations,
-        input_dtype=str(candidate.input_dtype).removeprefix("torch."),
-        weight_bytes=candidate.weight_bytes(weight),
-        error=entry.error,
-        seconds=min(contestant.times) if contestant else None,
-        repetitions=len(contestant.times) if contestant else 0,
-        problem=entry.problem,
-    )
 
 
 def _sentence(error: Exception) -> str:

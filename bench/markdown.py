@@ -29,7 +29,8 @@ def tables(results: Results) -> str:
                     _times(rows),
                 ]
     for operator, rivals in ((report.OURS["exact"], "exact"), (report.OURS["int8"], "int8")):
-        parts += [_shapes_caption(operator, rivals), _shapes(results, operator, rivals)]
+        if any(row.candidate.startswith(f"{operator} g") and row.seconds for row in results.rows):
+            parts += [_shapes_caption(operator, rivals), _shapes(results, operator, rivals)]
     parts += ["Against the goals, over every case of the run (bold: not all met):", goals.table(results)]
     return "\n\n".join(parts)
 

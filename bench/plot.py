@@ -3,6 +3,7 @@
 # ruff: noqa: E402 (the backend is chosen before pyplot is imported)
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +14,7 @@ import report
 from matplotlib import pyplot
 from results import Results
 
+MAX_COLUMNS = 4
 # Ours in strong colours, peers muted; one group size of each so that the lines stay apart.
 STYLES = {
     "int4_mm g128": dict(color="#d62728", linewidth=2.6, marker="o"),
@@ -31,28 +33,35 @@ STYLES = {
 
 
 def draw(results: Results, path: Path) -> None:
-    """Writes a PNG: columns are shapes, rows are thread counts; weights cold where they were measured so."""
+    """Writes a PNG with a panel for each thread count and shape; weights cold where they were measured so."""
     shapes = list(dict.fromkeys((row.out_features, row.in_features) for row in results.rows))
     threads = sorted(results.limits)
+    columns = min(MAX_COLUMNS, len(shapes))
+    rows = len(threads) * math.ceil(len(shapes) / columns)
     figure, panels = pyplot.subplots(
-        len(threads), len(shapes), figsize=(4.6 * len(shapes), 4.6 * len(threads) + 1.2), squeeze=False, sharex=True
+        rows, columns, figsize=(4.6 * columns, 4.2 * rows + 1.4), squeeze=False, layout="constrained"
     )
+    for panel in panels.flat:
+        panel.set_visible(False)
     for i, count in enumerate(threads):
-        for j, shape in enumerate(shapes):
-            _panel(panels[i][j], results, shape, count)
-        panels[i][0].set_ylabel("GFLOP/s (higher is better)")
-    for panel in panels[-1]:
-        panel.set_xlabel("batch size M")
+        block = panels[i * rows // len(threads) : (i + 1) * rows // len(threads)].flat  # each thread count begins a row
+        for panel, shape in zip(block, shapes, strict=False):
+            panel.set_visible(True)
+            _panel(panel, results, shape, count)
+    for line in panels:
+        line[0].set_ylabel("GFLOP/s (higher is better)")
     handles = {
         label: handle for panel in panels.flat for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=7, frameon=False)
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=max(1, 2 * columns - 1), frameon=False
+    )
     where = results.machine
     figure.suptitle(
-        f"4-bit weights on {where['cpu']} ({where['microarchitecture']}), torch {where['torch']}, commit {results.commit}"
+        f"4-bit weights on {where['cpu']} ({where['microarchitecture']}), torch {where['torch']}, commit {results.commit}\n"
+        "thin lines: what the machine's memory and arithmetic allow for the operator of that colour"
     )
-    figure.tight_layout(rect=(0, 0.09 / len(threads) + 0.02, 1, 1))
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=80)
     pyplot.close(figure)
 
 
@@ -73,6 +82,7 @@ def _panel(panel, results: Results, shape: tuple[int, int], threads: int) -> Non
         if name.startswith("int4_"):
             _roof(panel, line, results.limits[threads], style["color"])
     panel.set(
+        xlabel="batch size M",
         xscale="log",
         yscale="log",
         title=f"N={shape[0]}, K={shape[1]}, {report.threads_text(threads)}, weights {temperature}",
@@ -91,7 +101,4 @@ def _roof(panel, line, limits, color) -> None:
             row.weight_bytes, row.weights == "warm", report.operations(row), row.activations, row.input_dtype
         )
         roof.append(report.operations(row) / least * 1e-9)
-    panel.fill_between(
-        [row.batch for row in line], roof, [2 * value for value in roof], color=color, alpha=0.10, linewidth=0
-    )
     panel.plot([row.batch for row in line], roof, color=color, linewidth=0.8, alpha=0.6)

@@ -6,6 +6,8 @@ from contest import Row
 from limits import Limits
 
 OURS = {"exact": "int4_mm", "int8": "int4_dynamic_mm"}
+#: Cores that other processes may keep busy before a case is marked.
+QUIET_LOAD = 0.1
 #: Beginnings of the names of candidates that multiply by a dense weight.
 DENSE = ("F.linear", "ggml BF16")
 
@@ -30,8 +32,9 @@ def ours_for(row: Row, case: list[Row], operator: str) -> Row | None:
 def case_table(case: list[Row], limits: Limits) -> str:
     """One case, fastest first; the last columns say how many times longer than ours a peer takes (above 1: ours is faster)."""
     first = case[0]
+    noisy = f"; other processes kept {first.other_load:.1f} cores busy" if first.other_load > QUIET_LOAD else ""
     lines = [
-        f"N={first.out_features} K={first.in_features} M={first.batch}, {threads_text(first.threads)}, weights {first.weights}",
+        f"N={first.out_features} K={first.in_features} M={first.batch}, {threads_text(first.threads)}, weights {first.weights}{noisy}",
         f"  {'candidate':26}{'us':>11}{'GB/s':>8}{'GFLOP/s':>9}{'of limit':>9}{'error':>9}{'/int4_mm':>10}{'/dynamic':>9}",
     ]
     for row in sorted(case, key=lambda r: r.seconds or float("inf")):

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 QUIET_SECONDS = 0.002  # longer than any pool spins
 BURST_SECONDS = 0.008
@@ -26,20 +27,31 @@ def limit_spinning() -> None:
 
 @dataclass
 class Contestant:
-    """One candidate's calls, one per copy of its weight, about how long one takes, and the times measured."""
+    """One candidate's calls, one per copy of its weight; about how long one takes; and the times measured, in seconds."""
 
     calls: list[Callable[[], object]]
     call_seconds: float
     times: list[float] = field(default_factory=list)
 
+    def estimate(self) -> float:
+        return min(self.times, default=self.call_seconds)
+
     def burst(self) -> int:
-        return max(1, min(MAX_BURST_CALLS, int(BURST_SECONDS / self.call_seconds)))
+        return max(1, min(MAX_BURST_CALLS, int(BURST_SECONDS / self.estimate())))
 
 
 def seconds_of(call: Callable[[], object]) -> float:
     begin = time.perf_counter()
     call()
     return time.perf_counter() - begin
+
+
+def estimate_seconds(call: Callable[[], object]) -> float:
+    """The fastest of a few calls, for planning; a call that takes long is made once."""
+    times = [seconds_of(call)]
+    while len(times) < 5 and sum(times) < 0.02:
+        times.append(seconds_of(call))
+    return min(times)
 
 
 def interleave(
@@ -49,21 +61,41 @@ def interleave(
 
     weights_warm: only the first copy is used, again and again, and the first call of a burst is not counted. Otherwise
     each call takes the next copy in turn; the caller provides copies that together exceed the cache.
-    budget_seconds: about what one contestant may take in all; slow ones get fewer rounds, but at least two.
+    budget_seconds: about what one contestant may take in all; slow ones get fewer rounds, but at least two (one, if a
+    single call takes more than the whole budget several times over).
     """
     for turn in range(rounds):
         for contestant in contestants:
-            burst = contestant.burst()
-            affordable = max(2, int(budget_seconds / (burst * contestant.call_seconds)))
-            if turn >= affordable:
+            estimate, burst = contestant.estimate(), contestant.burst()
+            least = 2 if estimate < 5 * budget_seconds else 1
+            if turn >= max(least, int(budget_seconds / (burst * estimate))):
                 continue
             if threads > 1:
                 time.sleep(QUIET_SECONDS)
             if weights_warm:
                 call = contestant.calls[0]
-                if contestant.call_seconds < 0.05:  # beyond, reading the weight is lost in the arithmetic
+                if estimate < 0.05:  # beyond, reading the weight is lost in the arithmetic
                     call()
                 contestant.times += [seconds_of(call) for _ in range(burst)]
             else:
                 for _ in range(burst):
                     contestant.times.append(seconds_of(contestant.calls[len(contestant.times) % len(contestant.calls)]))
+
+
+class OtherLoad:
+    """How many cores other processes (and the hypervisor) kept busy since the start: figures taken beside more than a
+    fraction of one are not to be trusted."""
+
+    def __init__(self):
+        self._begin = self._sample()
+
+    def cores(self) -> float:
+        wall, busy, own = (now - then for now, then in zip(self._sample(), self._begin, strict=True))
+        return max(0.0, (busy - own) / wall)
+
+    @staticmethod
+    def _sample() -> tuple[float, float, float]:
+        """Seconds: wall clock; all CPUs' time that was not idle; this process's CPU time."""
+        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+        busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        return time.monotonic(), busy, time.process_time()
