@@ -30,7 +30,7 @@ void int4_quantize_ref(const Int4QuantizeArgs& args) {
         lo = std::min(lo, weight(k));
         hi = std::max(hi, weight(k));
       }
-      float scale = round_to(args.type, args.symmetric ? std::max(-lo, hi) / 7.0f : (hi - lo) / 15.0f);
+      float scale = round_to(args.type, args.symmetric ? std::max(hi, -lo) / 7.0f : (hi - lo) / 15.0f);
       if (!finite || !is_finite(scale)) scale = std::numeric_limits<float>::quiet_NaN();
       const bool usable = is_finite(scale) && scale != 0;
       float zero_point = int4::symmetric_zero_point;

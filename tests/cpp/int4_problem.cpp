@@ -1,7 +1,5 @@
 #include "tests/cpp/int4_problem.h"
 
-#include <gtest/gtest.h>
-
 #include <cstring>
 #include <limits>
 
@@ -194,6 +192,17 @@ std::vector<uint8_t> Int4Problem::run(const char* name, Kernel kernel, const Par
   EXPECT_TRUE(y_.slack_is_untouched()) << "wrote outside y: " << description;
   set_writable(true);
   return std::vector<uint8_t>(y_.data(), y_.data() + y_.size());
+}
+
+testing::AssertionResult same_bytes(const std::vector<uint8_t>& got, const std::vector<uint8_t>& expected) {
+  if (got.size() != expected.size()) return testing::AssertionFailure() << got.size() << " bytes, not " << expected.size();
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (got[i] != expected[i]) {
+      return testing::AssertionFailure() << "byte " << i << " of " << got.size() << " is " << int{got[i]} << ", not "
+                                         << int{expected[i]};
+    }
+  }
+  return testing::AssertionSuccess();
 }
 
 float y_at(const std::vector<uint8_t>& y, FloatType type, int64_t i) { return load_float(y.data(), type, i); }

@@ -1,6 +1,8 @@
 // The operands of an int4 product in guarded memory, with the values that a test wants.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <optional>
 #include <ostream>
@@ -65,12 +67,16 @@ class Int4Problem {
   using Kernel = Status (*)(const Int4MmArgs&, const Parallel&);
   std::vector<uint8_t> run(const char* name, Kernel kernel, const Parallel& parallel);
 
- private:
+  // Makes the operands read-only, so that a kernel that writes to one is caught, or writable again.
   void set_writable(bool writable);
 
+ private:
   Int4Case case_;
   GuardedBuffer x_, packed_, scale_, zero_point_, bias_, y_;
 };
+
+// Says which byte is the first that differs.
+testing::AssertionResult same_bytes(const std::vector<uint8_t>& got, const std::vector<uint8_t>& expected);
 
 // Element i of the bytes that run() returned.
 float y_at(const std::vector<uint8_t>& y, FloatType type, int64_t i);

@@ -20,6 +20,7 @@ const Int4MmKernel all_int4_mm[] = {
     {"int4_mm", std::nullopt, nullptr, int4_mm},
     {"int4_mm_scalar", Isa::scalar, nullptr, int4_mm_scalar},
     {"int4_mm_decode_avx2", Isa::avx2, supports_int4_mm_decode, int4_mm_decode_avx2},
+    {"int4_mm_prefill_avx2", Isa::avx2, nullptr, int4_mm_prefill_avx2},
 };
 
 const Int4MmKernel all_int4_dynamic_mm[] = {
@@ -36,6 +37,7 @@ const Int4QuantizeKernel all_int4_quantize[] = {
 const Int4DequantizeKernel all_int4_dequantize[] = {
     {"int4_dequantize", std::nullopt, nullptr, int4_dequantize},
     {"int4_dequantize_scalar", Isa::scalar, nullptr, int4_dequantize_scalar},
+    {"int4_dequantize_avx2", Isa::avx2, nullptr, int4_dequantize_avx2},
 };
 
 struct Row {

@@ -1,0 +1,158 @@
+// The references against numbers worked out by hand: what the formats and operators mean.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "csrc/spec/int4_dequantize.h"
+#include "csrc/spec/int4_mm.h"
+#include "csrc/spec/int4_quantize.h"
+
+namespace torchao_ops::test {
+namespace {
+
+struct Quantized {
+  std::vector<uint8_t> packed;
+  std::vector<float> scale, zero_point;
+};
+
+Quantized quantize(const std::vector<float>& weight, int64_t N, int64_t group_size, bool symmetric) {
+  const int64_t K = static_cast<int64_t>(weight.size()) / N, G = group_count(K, group_size);
+  Quantized q{std::vector<uint8_t>(static_cast<size_t>(N * int4::packed_columns(K)), 0xee),
+              std::vector<float>(static_cast<size_t>(N * G)), std::vector<float>(static_cast<size_t>(N * G))};
+  int4_quantize_ref(
+      {weight.data(), FloatType::f32, K, N, K, group_size, symmetric, q.packed.data(), q.scale.data(), q.zero_point.data()});
+  return q;
+}
+
+// [-1, 2] spans 3 = 15 steps of 0.2, and 0 is the fifth.
+TEST(Int4QuantizeRef, Asymmetric) {
+  const Quantized q = quantize({-1, 0, 1, 2}, 1, 4, false);
+  EXPECT_EQ(q.scale, std::vector<float>{0.2f});
+  EXPECT_EQ(q.zero_point, std::vector<float>{5});
+  EXPECT_EQ(q.packed, (std::vector<uint8_t>{0x50, 0xfa}));
+}
+
+// The range always includes 0: weights from 15 to 30 have the scale of [0, 30].
+TEST(Int4QuantizeRef, AsymmetricRangeIncludesZero) {
+  const Quantized q = quantize({15, 30}, 1, 2, false);
+  EXPECT_EQ(q.scale, std::vector<float>{2});
+  EXPECT_EQ(q.zero_point, std::vector<float>{0});
+  EXPECT_EQ(q.packed, (std::vector<uint8_t>{0xf8}));  // 7.5 rounds to 8
+}
+
+TEST(Int4QuantizeRef, SymmetricRoundsHalfToEven) {
+  const Quantized q = quantize({7, -7, 0.5f, 1.5f, -0.5f, -1.5f}, 1, 6, true);
+  EXPECT_EQ(q.scale, std::vector<float>{1});
+  EXPECT_EQ(q.zero_point, std::vector<float>{8});
+  EXPECT_EQ(q.packed, (std::vector<uint8_t>{0x1f, 0xa8, 0x68}));  // 15 1, 8 10, 8 6
+}
+
+// Two rows of 3 with groups of 2: a partial group, and a nibble that no element has.
+TEST(Int4QuantizeRef, PartialGroupAndOddRow) {
+  const Quantized q = quantize({7, 0, 14, 0, -21, 0}, 2, 2, true);
+  EXPECT_EQ(q.scale, (std::vector<float>{1, 2, 3, 0}));
+  EXPECT_EQ(q.packed, (std::vector<uint8_t>{0x8f, 0x0f, 0x18, 0x08}));
+}
+
+TEST(Int4QuantizeRef, ZerosAndBrokenGroups) {
+  const Quantized q = quantize({0, 0, INFINITY, 1, NAN, 1, 3e38f, -3e38f}, 1, 2, false);
+  EXPECT_EQ(q.scale[0], 0.0f);
+  EXPECT_TRUE(std::isnan(q.scale[1])) << "a group with an infinity";
+  EXPECT_TRUE(std::isnan(q.scale[2])) << "a group with a NaN";
+  EXPECT_TRUE(std::isnan(q.scale[3])) << "a group whose range overflows";
+  EXPECT_EQ(q.zero_point, (std::vector<float>{0, 0, 0, 0}));
+  EXPECT_EQ(q.packed, (std::vector<uint8_t>{0, 0, 0, 0}));
+}
+
+// The scale is rounded to the weight's type first: max|w| = 1 in bf16 gives 1/7 = 0.14285..., in bf16 0.142578125.
+TEST(Int4QuantizeRef, ScaleHasTheWeightsType) {
+  const BFloat16 weight[] = {{0x3f80}, {0xbf80}};  // 1, -1
+  uint8_t packed[1];
+  BFloat16 scale[1], zero_point[1];
+  int4_quantize_ref({weight, FloatType::bf16, 2, 1, 2, 2, true, packed, scale, zero_point});
+  EXPECT_EQ(to_float(scale[0]), 0.142578125f);
+  EXPECT_EQ(to_float(zero_point[0]), 8.0f);
+  EXPECT_EQ(packed[0], 0x1f);
+}
+
+// A weight [2, 3] with groups of 2: codes 1 2 3 and 15 0 8.
+struct SmallWeight {
+  uint8_t packed[4] = {0x21, 0xf3, 0x0f, 0xf8};  // the last high nibble of a row is no element
+  float scale[4] = {0.5f, 2, 1, 0.25f};
+  float zero_point[4] = {1, 2.5f, 8, 0};
+  int4::Weight view() const { return {packed, 2, scale, FloatType::f32, 2, zero_point, FloatType::f32, 2, 2, 3, 2}; }
+};
+
+TEST(Int4DequantizeRef, Values) {
+  float out[6];
+  int4_dequantize_ref({SmallWeight{}.view(), out, FloatType::f32});
+  EXPECT_EQ(std::vector<float>(out, out + 6), (std::vector<float>{0, 0.5f, 1, 7, -8, 2}));
+}
+
+TEST(Int4DequantizeRef, WithoutZeroPointEightIsZero) {
+  const SmallWeight weight;
+  int4::Weight view = weight.view();
+  view.zero_point = nullptr;
+  float out[6];
+  int4_dequantize_ref({view, out, FloatType::f32});
+  EXPECT_EQ(std::vector<float>(out, out + 6), (std::vector<float>{-3.5f, -3, -10, 7, -8, 0}));
+}
+
+TEST(Int4DequantizeRef, RoundsToTheTypeOfTheResult) {
+  const SmallWeight weight;
+  int4::Weight view = weight.view();
+  const float scale[4] = {0.5f, 1 + 0x1p-9f, 1, 1};
+  view.scale = scale;
+  BFloat16 out[6];
+  int4_dequantize_ref({view, out, FloatType::bf16});
+  EXPECT_EQ(to_float(out[2]), 0.5f);  // 0.5 * (1 + 2^-9) lies just above 0.5, whose neighbour is 2^-8 away
+}
+
+TEST(Int4MmRef, Values) {
+  const SmallWeight weight;
+  const float x[6] = {1, 2, 3, -1, 0, 10};
+  const float bias[2] = {100, -100};
+  double y[4];
+  int4_mm_ref({{x, FloatType::f32, 3, nullptr, FloatType::f32, nullptr, 2}, weight.view()}, y);
+  EXPECT_EQ(std::vector<double>(y, y + 4), (std::vector<double>{1 + 3, 7 - 16 + 6, 10, -7 + 20}));
+  int4_mm_ref({{x, FloatType::f32, 3, bias, FloatType::f32, nullptr, 2}, weight.view()}, y);
+  EXPECT_EQ(std::vector<double>(y, y + 4), (std::vector<double>{104, -103, 110, -87}));
+}
+
+TEST(Int4MmRef, NoColumnsGiveTheBias) {
+  const float bias[2] = {1, 2};
+  double y[2];
+  int4_mm_ref({{nullptr, FloatType::f32, 0, bias, FloatType::f32, nullptr, 1},
+               {nullptr, 0, nullptr, FloatType::f32, 0, nullptr, FloatType::f32, 0, 2, 0, 32}},
+              y);
+  EXPECT_EQ(y[0], 1);
+  EXPECT_EQ(y[1], 2);
+}
+
+// Row 0: max 254, scale 2, q = 127, 0 (0.5 to even), 2 (1.5 to even). Row 1 holds an infinity and is not quantized. Row 2 is zero.
+TEST(Int4DynamicMmRef, Values) {
+  const SmallWeight weight;
+  const float x[9] = {254, 1, 3, 1, INFINITY, 2, 0, 0, 0};
+  double y[6];
+  int4_dynamic_mm_ref({{x, FloatType::f32, 3, nullptr, FloatType::f32, nullptr, 3}, weight.view()}, y);
+  EXPECT_EQ(y[0], 254 * 0 + 0 * 0.5 + 4 * 1);
+  EXPECT_EQ(y[1], 254 * 7 + 0 * -8 + 4 * 2);
+  EXPECT_EQ(y[2], INFINITY);
+  EXPECT_EQ(y[3], -INFINITY);
+  EXPECT_EQ(y[4], 0);
+  EXPECT_EQ(y[5], 0);
+}
+
+// The largest magnitude is the smallest subnormal: its 127th part is no number, so the row is not quantized.
+TEST(Int4DynamicMmRef, RowWithoutAScaleIsNotQuantized) {
+  const SmallWeight weight;
+  const float x[3] = {0, 0x1p-149f, 0};
+  double y[2];
+  int4_dynamic_mm_ref({{x, FloatType::f32, 3, nullptr, FloatType::f32, nullptr, 1}, weight.view()}, y);
+  EXPECT_EQ(y[0], 0x1p-150);
+  EXPECT_EQ(y[1], -0x1p-146);
+}
+
+}  // namespace
+}  // namespace torchao_ops::test
