@@ -1,0 +1,88 @@
+// torchao_ops: quantized matrix operators for PyTorch, as C++ functions on at::Tensor.
+//
+// Header-only: each function calls the operator torchao::<name> through PyTorch's dispatcher, which has it once libtorchao_ops.so is
+// loaded: linked (the CMake target torchao_ops::torchao_ops does it), or opened with dlopen. Without it, the first call throws c10::Error.
+// TorchScript and AOTInductor modules that hold these operators need the library in the process, and nothing of this header.
+//
+// In all of them: N = out_features, K = in_features, G = ceil(K / group_size), the last group may be partial. An argument that does not
+// fit throws an exception derived from std::exception whose what() says "{operator}: {argument} must {requirement}, but got {what
+// came}"; no argument is ever modified. Tensors may have any strides and must all be on one device. The functions may be called from
+// several threads at once and use torch's thread pool (at::set_num_threads); results do not depend on the number of threads, bit for bit.
+// They record no gradients.
+//
+// An int4 weight [N, K] is three tensors:
+//   weight_packed      uint8 [N, ceil(K / 2)]: codes 0..15, element 2j in the low nibble of byte j
+//   weight_scale       float32, float16 or bfloat16 [N, G]
+//   weight_zero_point  float32, float16 or bfloat16 [N, G], or none: 8 everywhere
+//   w[n, k] = (code[n, k] - zero_point[n, k / group_size]) * scale[n, k / group_size]
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <tuple>
+
+namespace torchao_ops {
+
+// A JSON object that says what the library was built with and uses on this machine: version, torch_abi, isa, isa_available, avx512_bf16,
+// cuda_archs, cublaslt, cusparselt. Throws if the environment variable TORCHAO_OPS_ISA names an instruction set that this CPU lacks.
+inline std::string capabilities() {
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("torchao::capabilities", "").typed<std::string()>();
+  return op.call();
+}
+
+// Quantizes a weight [N, K] (float32, float16 or bfloat16) in groups of group_size >= 1 along K. Returns weight_packed, weight_scale and
+// weight_zero_point, the latter two in the weight's dtype. Per group, with the scale rounded to that dtype before it is used:
+//   asymmetric: lo = min(w, 0), hi = max(w, 0), scale = (hi - lo) / 15, zero_point = clamp(round(-lo / scale), 0, 15)
+//   symmetric:  scale = max|w| / 7, zero_point = 8
+//   code = clamp(round(w / scale) + zero_point, 0, 15), rounding half to even
+// A group of zeros has scale 0 and dequantizes to zeros; one with NaN or Inf has scale NaN.
+inline std::tuple<at::Tensor, at::Tensor, at::Tensor> int4_quantize(const at::Tensor& weight, int64_t group_size,
+                                                                    bool symmetric = false) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::int4_quantize", "")
+                             .typed<std::tuple<at::Tensor, at::Tensor, at::Tensor>(const at::Tensor&, int64_t, bool)>();
+  return op.call(weight, group_size, symmetric);
+}
+
+// The weight [N, in_features] in `dtype` (float32, float16 or bfloat16; none: the scale's). Difference and product are each rounded to float32,
+// then to dtype.
+inline at::Tensor int4_dequantize(const at::Tensor& weight_packed, const at::Tensor& weight_scale,
+                                  const std::optional<at::Tensor>& weight_zero_point, int64_t group_size, int64_t in_features,
+                                  std::optional<at::ScalarType> dtype = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::int4_dequantize", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, int64_t,
+                                               int64_t, std::optional<at::ScalarType>)>();
+  return op.call(weight_packed, weight_scale, weight_zero_point, group_size, in_features, dtype);
+}
+
+// y = x @ w.T + bias for x [..., K] (float32, float16 or bfloat16; at least one dimension) and bias [N] (any of these dtypes) or none: y
+// [..., N] in x's dtype. Sums are float32; the error is at most that of the dense product in x's dtype on the dequantized weight. NaN and
+// Inf propagate as there. K = 0 gives the bias or zeros.
+inline at::Tensor int4_mm(const at::Tensor& x, const at::Tensor& weight_packed, const at::Tensor& weight_scale,
+                          const std::optional<at::Tensor>& weight_zero_point, int64_t group_size,
+                          const std::optional<at::Tensor>& bias = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::int4_mm", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                               const std::optional<at::Tensor>&, int64_t, const std::optional<at::Tensor>&)>();
+  return op.call(x, weight_packed, weight_scale, weight_zero_point, group_size, bias);
+}
+
+// The same product with x quantized on the fly, each row to int8: scale = max|x| / 127 in float32, q = clamp(round_half_even(x / scale), -127,
+// 127). Sums of q * code are exact integers; scales and zero points act on them in float32. A row with NaN or Inf is not quantized.
+inline at::Tensor int4_dynamic_mm(const at::Tensor& x, const at::Tensor& weight_packed, const at::Tensor& weight_scale,
+                                  const std::optional<at::Tensor>& weight_zero_point, int64_t group_size,
+                                  const std::optional<at::Tensor>& bias = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::int4_dynamic_mm", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                               const std::optional<at::Tensor>&, int64_t, const std::optional<at::Tensor>&)>();
+  return op.call(x, weight_packed, weight_scale, weight_zero_point, group_size, bias);
+}
+
+}  // namespace torchao_ops
