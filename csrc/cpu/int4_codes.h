@@ -18,6 +18,8 @@ struct Int4CodesFp32 {
   using Vector = V;
   using Activation = float;
   using Numbers = typename V::Float;
+  using Sum = typename V::Float;
+  static constexpr bool quantizes = false;
   static constexpr int parts = 8;
   static constexpr int offset = centered ? 8 : 0;
 
@@ -45,6 +47,44 @@ struct Int4CodesFp32 {
   TORCHAO_OPS_INLINE static typename V::Float dot(typename V::Float sum, Numbers numbers, typename V::Float x) {
     return V::fma(numbers, x, sum);
   }
+  TORCHAO_OPS_INLINE static Sum zero_sum() { return V::zero(); }
+  TORCHAO_OPS_INLINE static Sum add_sums(Sum a, Sum b) { return V::add(a, b); }
+  TORCHAO_OPS_INLINE static typename V::Float to_float(Sum a) { return a; }
+};
+
+// For Int4Decode with int8 activations. A byte vector of low nibbles holds the even elements, one of high nibbles the odd ones; their products
+// with 8-bit activations are summed within 32-bit lanes, in integers: exactly.
+template <class V>
+struct Int4CodesInt8 {
+  using Vector = V;
+  using Activation = int8_t;
+  using Sum = typename V::Int;
+  struct Pair {
+    typename V::Int even, odd;
+  };
+  using Numbers = Pair;
+  static constexpr bool quantizes = true;
+  static constexpr int parts = 1;
+  static constexpr int offset = 0;
+
+  TORCHAO_OPS_INLINE static void place(const float* chunk, int8_t* out, float* lane_sums) {
+    for (int lane = 0; lane < V::lanes; ++lane) {
+      const float* e = chunk + 8 * lane;
+      lane_sums[lane] = ((e[0] + e[1]) + (e[2] + e[3])) + ((e[4] + e[5]) + (e[6] + e[7]));
+      for (int i = 0; i < 4; ++i) {
+        out[4 * lane + i] = static_cast<int8_t>(static_cast<int32_t>(e[2 * i]));
+        out[4 * (V::lanes + lane) + i] = static_cast<int8_t>(static_cast<int32_t>(e[2 * i + 1]));
+      }
+    }
+  }
+  TORCHAO_OPS_INLINE static typename V::Int load(const uint8_t* p) { return V::load_bits(p); }
+  TORCHAO_OPS_INLINE static Numbers numbers(typename V::Int codes, int) {
+    return {V::bit_and(codes, 0x0f0f0f0fu), V::bit_and(V::shift_right(codes, 4), 0x0f0f0f0fu)};
+  }
+  TORCHAO_OPS_INLINE static Pair load_activations(const int8_t* p) { return {V::load_bits(p), V::load_bits(p + 4 * V::lanes)}; }
+  TORCHAO_OPS_INLINE static Sum dot(Sum sum, Numbers numbers, Pair x) { return V::dot_u4_s8_pair(sum, numbers.even, x.even, numbers.odd, x.odd); }
+  TORCHAO_OPS_INLINE static Sum zero_sum() { return V::zero_bits(); }
+  TORCHAO_OPS_INLINE static typename V::Float to_float(Sum a) { return V::from_int(a); }
 };
 
 }  // namespace

@@ -1,13 +1,20 @@
 #include "csrc/cpu/int4_dynamic_mm.h"
 
+#include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/isa.h"
 
 namespace torchao_ops {
+
+bool supports_int4_dynamic_mm_decode(const Int4MmArgs& args) { return supports_int4_mm_decode(args); }
 
 Status int4_dynamic_mm(const Int4MmArgs& args, const Parallel& parallel) {
   Isa isa;
   const Status status = isa_in_use(&isa);
   if (status != Status::ok) return status;
+  if (isa >= Isa::avx2) {
+    if (args.mm.M <= decode_max_M && supports_int4_dynamic_mm_decode(args)) return int4_dynamic_mm_decode_avx2(args, parallel);
+    return int4_dynamic_mm_prefill_avx2(args, parallel);
+  }
   return int4_dynamic_mm_scalar(args, parallel);
 }
 

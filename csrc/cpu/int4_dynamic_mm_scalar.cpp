@@ -33,14 +33,16 @@ Status int4_dynamic_mm_scalar(const Int4MmArgs& args, const Parallel& parallel) 
   const int4::Weight& w = args.weight;
   Scratch<int8_t> q(mm.M * w.K);
   Scratch<float> x_scale(mm.M);
-  if (q.get() == nullptr || x_scale.get() == nullptr) return Status::out_of_memory;
+  if (!all_allocated(q, x_scale)) return Status::out_of_memory;
   for_each_piece(parallel, mm.M, [&](int64_t m, int64_t) { x_scale.get()[m] = quantize_row(mm, w.K, m, q.get() + m * w.K); });
 
   const int64_t G = group_count(w.K, w.group_size);
   for_each_piece(parallel, w.N, [&](int64_t n, int64_t) {
     const float bias = mm.bias == nullptr ? 0.0f : load_float(mm.bias, mm.bias_type, n);
+    bool finite = true;
+    for (int64_t g = 0; g < G; ++g) finite = finite && is_finite(w.scale_at(n, g)) && is_finite(w.zero_point_at(n, g));
     for (int64_t m = 0; m < mm.M; ++m) {
-      if (!is_finite(x_scale.get()[m])) {
+      if (!finite || !is_finite(x_scale.get()[m])) {
         int4_mm_scalar_row(args, m, n, n + 1);
         continue;
       }

@@ -13,7 +13,10 @@ Status int4_mm(const Int4MmArgs& args, const Parallel& parallel) {
   Isa isa;
   const Status status = isa_in_use(&isa);
   if (status != Status::ok) return status;
-  if (isa >= Isa::avx2 && supports_int4_mm_decode(args) && args.mm.M <= 4) return int4_mm_decode_avx2(args, parallel);
+  if (isa >= Isa::avx2) {
+    if (args.mm.M <= decode_max_M && supports_int4_mm_decode(args)) return int4_mm_decode_avx2(args, parallel);
+    return int4_mm_prefill_avx2(args, parallel);
+  }
   return int4_mm_scalar(args, parallel);
 }
 

@@ -17,6 +17,8 @@ void int4_mm_scalar_row(const Int4MmArgs& args, int64_t m, int64_t n_begin, int6
 
 // Decode: each weight row is streamed once, all rows of x against it. Group sizes that are multiples of 32.
 // Prefill: tiles of the weight are dequantized into the cache, then multiplied. Any group size.
+// int4_mm changes from decode to prefill above this M.
+constexpr int64_t decode_max_M = 4;
 bool supports_int4_mm_decode(const Int4MmArgs& args);
 Status int4_mm_decode_avx2(const Int4MmArgs& args, const Parallel& parallel);
 Status int4_mm_prefill_avx2(const Int4MmArgs& args, const Parallel& parallel);

@@ -23,4 +23,9 @@ class Scratch {
   T* data_;
 };
 
+template <class... T>
+TORCHAO_OPS_INLINE bool all_allocated(const Scratch<T>&... scratch) {
+  return (... && (scratch.get() != nullptr));
+}
+
 }  // namespace torchao_ops

@@ -25,6 +25,10 @@ struct Avx2 {
   // a * b + c and c - a * b, rounded once.
   TORCHAO_OPS_INLINE static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   TORCHAO_OPS_INLINE static Float fnma(Float a, Float b, Float c) { return _mm256_fnmadd_ps(a, b, c); }
+  TORCHAO_OPS_INLINE static Float div(Float a, Float b) { return _mm256_div_ps(a, b); }
+  TORCHAO_OPS_INLINE static Float min(Float a, Float b) { return _mm256_min_ps(a, b); }
+  TORCHAO_OPS_INLINE static Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
+  TORCHAO_OPS_INLINE static Float round(Float a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }  // half to even
   TORCHAO_OPS_INLINE static Float from_int(Int a) { return _mm256_cvtepi32_ps(a); }
 
   TORCHAO_OPS_INLINE static Int load_bits(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
@@ -32,6 +36,7 @@ struct Avx2 {
   TORCHAO_OPS_INLINE static Int subtract(Int a, uint32_t b) { return _mm256_sub_epi32(a, _mm256_set1_epi32(static_cast<int>(b))); }
   TORCHAO_OPS_INLINE static Int shift_right(Int a, int bits) { return _mm256_srli_epi32(a, bits); }
 
+  TORCHAO_OPS_INLINE static Int set_bits(int32_t word) { return _mm256_set1_epi32(word); }
   TORCHAO_OPS_INLINE static Int zero_bits() { return _mm256_setzero_si256(); }
   TORCHAO_OPS_INLINE static Int max_unsigned(Int a, Int b) { return _mm256_max_epu32(a, b); }
   TORCHAO_OPS_INLINE static Int magnitude_bits(Float a) { return bit_and(_mm256_castps_si256(a), 0x7fffffffu); }
@@ -60,6 +65,24 @@ struct Avx2 {
     const __m256i high = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(high, high), 0x08);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+  }
+
+  // Eight 32-bit words, whatever they hold.
+  TORCHAO_OPS_INLINE static Float load_words(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
+
+  // Eight consecutive int4 codes, from four bytes, as fp32.
+  TORCHAO_OPS_INLINE static Float codes(const uint8_t* p) {
+    int32_t word;
+    std::memcpy(&word, p, sizeof(word));
+    const __m256i shifted = _mm256_srlv_epi32(_mm256_set1_epi32(word), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
+    return _mm256_cvtepi32_ps(_mm256_and_si256(shifted, _mm256_set1_epi32(15)));
+  }
+
+  // Products of unsigned codes of at most 15 with int8 activations, four in each 32-bit lane. vpmaddubsw adds two products, and the sum of
+  // four of at most 15 * 127 = 1905 is far from saturating int16.
+  TORCHAO_OPS_INLINE static Int dot_u4_s8_pair(Int sum, Int a0, Int b0, Int a1, Int b1) {
+    const Int products = _mm256_add_epi16(_mm256_maddubs_epi16(a0, b0), _mm256_maddubs_epi16(a1, b1));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
   }
 
   // ((0+4) + (2+6)) + ((1+5) + (3+7)): a fixed order.
@@ -94,6 +117,31 @@ struct Avx2 {
     r[7] = _mm256_permute2f128_ps(b3, b7, 0x31);
   }
 };
+
+// Four products of unsigned codes of at most 15 with int8 in each 32-bit lane, summed in int16: a word adds at most 2 * 15 * 127 = 3810 to
+// each, and 8 words 30480 < 32767.
+struct Avx2DotU4S8 {
+  using Vector = Avx2;
+  using Sum = __m256i;
+  static constexpr int64_t max_words = 8;
+  static constexpr int block_rows = 4;  // 4 * 2 sums, 2 vectors of x, a broadcast word and a product of 16 registers
+  TORCHAO_OPS_INLINE static Sum zero_sum() { return _mm256_setzero_si256(); }
+  TORCHAO_OPS_INLINE static Sum dot(Sum sum, __m256i x, __m256i w) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(w, x)); }
+  TORCHAO_OPS_INLINE static __m256 to_float(Sum sum) { return _mm256_cvtepi32_ps(_mm256_madd_epi16(sum, _mm256_set1_epi16(1))); }
+};
+
+// The codes of (count + 1) / 2 bytes as bytes, in order; out has room for an even count.
+TORCHAO_OPS_INLINE void unpack_codes(const uint8_t* packed, int64_t count, uint8_t* out) {
+  const __m128i mask = _mm_set1_epi8(15);
+  int64_t k = 0;
+  for (; k + 32 <= count; k += 32) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(packed + k / 2));
+    const __m128i low = _mm_and_si128(bytes, mask), high = _mm_and_si128(_mm_srli_epi16(bytes, 4), mask);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + k), _mm_unpacklo_epi8(low, high));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + k + 16), _mm_unpackhi_epi8(low, high));
+  }
+  for (; k < count; ++k) out[k] = static_cast<uint8_t>(k % 2 == 0 ? packed[k / 2] & 15 : packed[k / 2] >> 4);
+}
 
 // A float array of any type as fp32, converted vector by vector; never reads beyond data[count).
 template <class V, class T>

@@ -19,7 +19,8 @@ void int4_mm_ref(const Int4MmArgs& args, double* y);
 
 // The same for int4_dynamic_mm: x is first quantized per row to int8, scale = max|x| / 127 in fp32,
 // q = clamp(round_half_even(x / scale), -127, 127), and the product is formed from q * scale. A row that holds NaN or Inf, or
-// whose scale underflows to 0, is not quantized: it gives what int4_mm gives.
+// whose scale underflows to 0, is not quantized: it gives what int4_mm gives, and so does a column of y whose weight row has a scale or
+// zero point that is not finite.
 void int4_dynamic_mm_ref(const Int4MmArgs& args, double* y);
 
 }  // namespace torchao_ops

@@ -1,4 +1,5 @@
-// int4_mm for few rows of x: each weight row is streamed once, all rows of x against it. Memory bandwidth is the limit at M = 1.
+// int4_mm and int4_dynamic_mm for few rows of x: each weight row is streamed once, all rows of x against it. Memory bandwidth is the limit at
+// M = 1.
 //
 //   y[m, n] = sum_g scale[n, g] * (sum_{k in g} x[m, k] * c[n, k])  -  sum_g scale[n, g] * (zero_point[n, g] - offset) * X[m, g]
 //
@@ -8,15 +9,18 @@
 //
 // The template parameter Codes says how:
 //   Vector        the ISA's vectors of fp32 lanes
+//   quantizes     whether x is quantized per row to int8 first (and its scale applied last)
 //   parts         steps in which the 8 codes of each lane come
 //   Activation    element of the permuted x;  offset as above
+//   Sum           lanes of sums: zero_sum, add_sums, to_float
 //   place(chunk, out, lane_sums)  puts a chunk's activations to their places, and sums those of each lane
 //   load, numbers            a vector of codes; the numbers of a part of them
-//   load_activations, dot    the activations of a part; products added to fp32 lanes
+//   load_activations, dot    the activations of a part; products added to a Sum
 #pragma once
 
 #include "csrc/cpu/activations.h"
 #include "csrc/cpu/int4_mm.h"
+#include "csrc/cpu/quantize_row.h"
 #include "csrc/cpu/scratch.h"
 
 namespace torchao_ops {
@@ -46,6 +50,8 @@ struct Int4Decode {
   Scratch<Activation> x;       // [M, chunks, chunk_k]
   Scratch<float> group_sums;   // X: [M, padded_groups]
   Scratch<uint8_t> ordinary;   // [M]
+  Scratch<float> x_scale;      // [M]
+  Scratch<float> x_row;        // [chunks * chunk_k], the row that is being prepared
   const int64_t row_scratch_size;
   Scratch<float> row_scratch;  // [threads, max_weight_rows, row_scratch_size], see expand_scales
 
@@ -61,34 +67,46 @@ struct Int4Decode {
         x(M * chunks * chunk_k),
         group_sums(M * padded_groups),
         ordinary(M),
+        x_scale(M),
+        x_row(chunks * chunk_k),
         row_scratch_size(2 * padded_groups + chunks * units),
         row_scratch(row_scratch_size * max_weight_rows * (parallel.threads < 1 ? 1 : parallel.threads)) {}
 
   TORCHAO_OPS_INLINE bool allocated() const {
-    return x.get() != nullptr && group_sums.get() != nullptr && ordinary.get() != nullptr && row_scratch.get() != nullptr;
+    return all_allocated(x, group_sums, ordinary, x_scale, x_row, row_scratch);
   }
 
-  // Permutes row m of x, sums its groups, and notes whether it is ordinary.
+  // Quantizes row m of x if need be, permutes it, sums its groups, and notes whether the row is ordinary.
   TORCHAO_OPS_INLINE void prepare_row(int64_t m) {
-    Activation* out = x.get() + m * chunks * chunk_k;
+    float* row = x_row.get();
+    convert<V>(args.mm.x, args.mm.x_type, m * args.mm.x_row_stride, K, row);
+    for (int64_t k = K; k < chunks * chunk_k; ++k) row[k] = 0;
+    if constexpr (Codes::quantizes) {
+      x_scale.get()[m] = quantize_row<V>(row, K);
+      ordinary.get()[m] = is_finite(x_scale.get()[m]);
+    } else {
+      MaxMagnitude<V> magnitude;
+      magnitude.add(row, K);
+      x_scale.get()[m] = 1.0f;
+      ordinary.get()[m] = is_ordinary_row(magnitude.value());
+    }
     float* sums = group_sums.get() + m * padded_groups;
     for (int64_t g = 0; g < padded_groups; ++g) sums[g] = 0;
-    MaxMagnitude<V> magnitude;
-    for (int64_t c = 0; c < chunks; ++c, out += chunk_k) {
-      const int64_t k = c * chunk_k;
-      const int64_t count = K - k < chunk_k ? K - k : chunk_k;
-      alignas(64) float chunk[chunk_k] = {};
-      convert<V>(args.mm.x, args.mm.x_type, m * args.mm.x_row_stride + k, count, chunk);
-      magnitude.add(chunk, chunk_k);
+    int64_t group = 0, lanes_left = lanes_per_group();
+    for (int64_t c = 0; c < chunks; ++c) {
       float lane_sums[V::lanes];
-      Codes::place(chunk, out, lane_sums);
-      // A lane lies in one group unless there is only one group.
-      for (int64_t lane = 0; 8 * lane < count; ++lane) {
-        sums[wide && G == 1 ? 0 : (k + 8 * lane) / w.group_size] += lane_sums[lane];
+      Codes::place(row + c * chunk_k, x.get() + (m * chunks + c) * chunk_k, lane_sums);
+      for (int64_t lane = 0; lane < V::lanes && c * chunk_k + 8 * lane < K; ++lane, --lanes_left) {
+        if (lanes_left == 0) {
+          ++group;
+          lanes_left = lanes_per_group();
+        }
+        sums[group] += lane_sums[lane];
       }
     }
-    ordinary.get()[m] = is_ordinary_row(magnitude.value());
   }
+  // 8 consecutive k lie in one lane and in one group.
+  TORCHAO_OPS_INLINE int64_t lanes_per_group() const { return G == 1 ? ceil_div(K, 8) : w.group_size / 8; }
 
   // Scales of row n as fp32: scale[G]; then scale * (zero_point - offset), zero beyond G; then, unless a unit of 32
   // k is a group or groups are wide, the scale of each unit. Returns whether all are finite.
@@ -125,19 +143,19 @@ struct Int4Decode {
   // latency of two multiply-adds a cycle.
   template <int rows, int weight_rows>
   struct Sums {
-    static constexpr int chains = rows == 1 ? 4 : rows == 2 ? 2 : 1;
-    Float s[weight_rows][rows][chains];
+    static constexpr int chains = Codes::parts < 4 ? 1 : rows == 1 ? 4 : rows == 2 ? 2 : 1;
+    typename Codes::Sum s[weight_rows][rows][chains];
 
     TORCHAO_OPS_INLINE void clear() {
       for (auto& of_weight_row : s)
         for (auto& of_pair : of_weight_row)
-          for (Float& sum : of_pair) sum = V::zero();
+          for (typename Codes::Sum& sum : of_pair) sum = Codes::zero_sum();
     }
     TORCHAO_OPS_INLINE Float total(int r, int m) const {
       const auto& c = s[r][m];
-      if constexpr (chains == 4) return V::add(V::add(c[0], c[1]), V::add(c[2], c[3]));
-      if constexpr (chains == 2) return V::add(c[0], c[1]);
-      return c[0];
+      if constexpr (chains == 4) return Codes::to_float(Codes::add_sums(Codes::add_sums(c[0], c[1]), Codes::add_sums(c[2], c[3])));
+      if constexpr (chains == 2) return Codes::to_float(Codes::add_sums(c[0], c[1]));
+      return Codes::to_float(c[0]);
     }
     // Adds the products of one chunk: codes[r] with the activations at xs[m] + at.
     TORCHAO_OPS_INLINE void add_chunk(const uint8_t* const (&codes)[weight_rows], const Activation* const (&xs)[rows], int64_t at) {
@@ -210,7 +228,7 @@ struct Int4Decode {
         const float* X = group_sums.get() + (m_begin + m) * padded_groups;
         Float sum = acc[r][m];
         for (int64_t g = 0; g < padded_groups; g += V::lanes) sum = V::fnma(V::load(product + g), V::load(X + g), sum);
-        store_float(V::sum(sum) + bias, args.mm.y, args.mm.x_type, (m_begin + m) * w.N + n + r);
+        store_float(V::sum(sum) * x_scale.get()[m_begin + m] + bias, args.mm.y, args.mm.x_type, (m_begin + m) * w.N + n + r);
       }
     }
   }
@@ -246,7 +264,7 @@ struct Int4Decode {
 };
 
 template <class Codes>
-TORCHAO_OPS_INLINE Status int4_mm_decode(const Int4MmArgs& args, const Parallel& parallel) {
+TORCHAO_OPS_INLINE Status int4_decode(const Int4MmArgs& args, const Parallel& parallel) {
   using Decode = Int4Decode<Codes>;
   Decode decode(args, parallel);
   if (!decode.allocated()) return Status::out_of_memory;

@@ -1,0 +1,234 @@
+// int4_dynamic_mm for many rows of x: integer products of int4 codes with int8 activations, group by group.
+//
+//   y[m, n] = x_scale[m] * (sum_g scale[n, g] * (sum_{k in g} q[m, k] * code[n, k])  -  sum_g scale[n, g] * zero_point[n, g] * Q[m, g]) + bias[n]
+//
+// with q the quantized x and Q[m, g] the sum of q over the group. As in mm_prefill.h the weight's words, four codes as bytes, are broadcast
+// and a vector's lanes are rows of x; the second sum is a small fp32 product over groups that starts the sums. Groups are padded to
+// whole words, so any group size works.
+//
+// Dot is the ISA's integer product: Sum, zero_sum, dot(sum, x, w) of words, to_float; max_words a Sum can take.
+#pragma once
+
+#include "csrc/cpu/int4_mm.h"
+#include "csrc/cpu/panels.h"
+#include "csrc/cpu/quantize_row.h"
+#include "csrc/cpu/scratch.h"
+#include "csrc/spec/int4_mm.h"
+#include "csrc/spec/parallel.h"
+#include "csrc/spec/status.h"
+
+namespace torchao_ops {
+namespace {
+
+template <class Dot>
+class Int4DynamicPrefill {
+  using V = typename Dot::Vector;
+  using Float = typename V::Float;
+  static constexpr int64_t panel = panel_rows<V>;
+  static constexpr int64_t block_words = 64;  // of a tile: 96 rows of 256 codes are 24 KiB
+  static constexpr int64_t step = 4;          // codes in a word
+
+ public:
+  TORCHAO_OPS_INLINE Int4DynamicPrefill(const Int4MmArgs& args, const Parallel& parallel)
+      : args_(args.mm),
+        int4_args_(args),
+        w_(args.weight),
+        group_k_(w_.group_size < w_.K ? w_.group_size : w_.K),
+        G_(group_count(w_.K, w_.group_size)),
+        group_words_(ceil_div(group_k_, step)),
+        words_(G_ == 0 ? 0 : (G_ - 1) * group_words_ + ceil_div(w_.K - (G_ - 1) * group_k_, step)),
+        threads_(parallel.threads < 1 ? 1 : parallel.threads),
+        tiling_(args_.M, w_.N, panel, threads_),
+        x_(tiling_.panels * words_ * panel),
+        x_scale_(tiling_.panels * panel),
+        group_sums_(tiling_.panels * G_ * panel),
+        rows_(threads_ * (words_ * step + w_.K + 2 * V::lanes)),
+        row_sums_(threads_ * panel * G_),
+        row_q_(threads_ * panel * words_ * step),
+        tiles_(threads_ * tiling_.tile_n * block_words),
+        scales_(threads_ * tiling_.tile_n * G_),
+        products_(threads_ * tiling_.tile_n * G_),
+        sums_(threads_ * tiling_.panels_per_chunk * tiling_.tile_n * panel) {}
+
+  TORCHAO_OPS_INLINE Status run(const Parallel& parallel) {
+    if (!all_allocated(x_, x_scale_, group_sums_, rows_, row_sums_, row_q_, tiles_, scales_, products_, sums_)) {
+      return Status::out_of_memory;
+    }
+    for_each_piece(parallel, tiling_.panels, [&](int64_t p, int64_t worker) { prepare_panel(p, worker); });
+    for_each_piece(parallel, tiling_.tiles * tiling_.chunks, [&](int64_t piece, int64_t worker) {
+      multiply(piece % tiling_.tiles, piece / tiling_.tiles, worker);
+    });
+    return Status::ok;
+  }
+
+ private:
+  // Quantizes the rows of panel p, sums their groups, and packs both.
+  TORCHAO_OPS_INLINE void prepare_panel(int64_t p, int64_t worker) {
+    float* row = rows_.get() + worker * (words_ * step + w_.K + 2 * V::lanes);
+    float* sums = row_sums_.get() + worker * panel * G_;
+    int8_t* q = row_q_.get() + worker * panel * words_ * step;
+    const int64_t rows = args_.M - p * panel < panel ? args_.M - p * panel : panel;
+    for (int64_t m = 0; m < rows; ++m) {
+      convert<V>(args_.x, args_.x_type, (p * panel + m) * args_.x_row_stride, w_.K, row);
+      for (int64_t k = w_.K; k < w_.K + V::lanes; ++k) row[k] = 0;
+      x_scale_.get()[p * panel + m] = quantize_row<V>(row, w_.K);
+      int8_t* out = q + m * words_ * step;
+      for (int64_t g = 0; g < G_; ++g) {
+        const int64_t begin = g * group_k_, end = g + 1 == G_ ? w_.K : begin + group_k_;
+        int32_t sum = 0;
+        int64_t k = begin;
+        for (; k < end; ++k) {
+          const int32_t value = static_cast<int32_t>(row[k]);
+          sum += value;
+          *out++ = static_cast<int8_t>(value);
+        }
+        for (; (k - begin) % step != 0; ++k) *out++ = 0;
+        sums[m * G_ + g] = static_cast<float>(sum);
+      }
+    }
+    for (int64_t m = rows; m < panel; ++m) x_scale_.get()[p * panel + m] = 0;
+    pack_panel<V, step>(q, words_ * step, rows, words_ * step, [](auto* words) { return Avx2::load_words(words); },
+                        x_.get() + p * words_ * panel);
+    pack_panel<V, 1>(sums, G_, rows, G_, [](auto* words) { return Avx2::load(words); }, group_sums_.get() + p * G_ * panel);
+  }
+
+  TORCHAO_OPS_INLINE void multiply(int64_t t, int64_t c, int64_t worker) {
+    float* scales = scales_.get() + worker * tiling_.tile_n * G_;
+    float* products = products_.get() + worker * tiling_.tile_n * G_;
+    int32_t* tile = tiles_.get() + worker * tiling_.tile_n * block_words;
+    float* sums = sums_.get() + worker * tiling_.panels_per_chunk * tiling_.tile_n * panel;
+    const int64_t n_begin = t * tiling_.tile_n;
+    const int64_t columns = w_.N - n_begin < tiling_.tile_n ? w_.N - n_begin : tiling_.tile_n;
+    const int64_t panel_begin = c * tiling_.panels_per_chunk;
+    const int64_t panels = tiling_.panels - panel_begin < tiling_.panels_per_chunk ? tiling_.panels - panel_begin : tiling_.panels_per_chunk;
+
+    bool finite[Tiling::max_tile_n];
+    for (int64_t n = 0; n < columns; ++n) finite[n] = expand_scales(n_begin + n, scales + n * G_, products + n * G_);
+    for (int64_t p = 0; p < panels; ++p) {
+      multiply_panel<Fp32Tile<V>>(products, G_, columns, group_sums_.get() + (panel_begin + p) * G_ * panel,
+                                  args_.M - (panel_begin + p) * panel, G_, true, sums + p * tiling_.tile_n * panel);
+    }
+    for (int64_t word = 0; word < words_; word += block_words) {
+      const int64_t count = words_ - word < block_words ? words_ - word : block_words;
+      for (int64_t n = 0; n < columns; ++n) unpack(n_begin + n, word, count, tile + n * block_words);
+      for (int64_t p = 0; p < panels; ++p) {
+        const float* x = x_.get() + ((panel_begin + p) * words_ + word) * panel;
+        float* s = sums + p * tiling_.tile_n * panel;
+        if (args_.M - (panel_begin + p) * panel <= V::lanes) {
+          for (int64_t n = 0; n < columns; n += 2 * Dot::block_rows) {
+            block<2 * Dot::block_rows, 1>(tile + n * block_words, x, word, count, scales + n * G_, s + n * panel);
+          }
+        } else {
+          for (int64_t n = 0; n < columns; n += Dot::block_rows) {
+            block<Dot::block_rows, 2>(tile + n * block_words, x, word, count, scales + n * G_, s + n * panel);
+          }
+        }
+      }
+    }
+    for (int64_t p = 0; p < panels; ++p) {
+      const int64_t m = (panel_begin + p) * panel;
+      const int64_t rows = args_.M - m < panel ? args_.M - m : panel;
+      store_panel<V>(args_, w_.N, m, rows, n_begin, columns, sums + p * tiling_.tile_n * panel, x_scale_.get() + m);
+      for (int64_t i = m; i < m + rows; ++i) {
+        if (!is_finite(x_scale_.get()[i])) int4_mm_scalar_row(int4_args_, i, n_begin, n_begin + columns);
+      }
+      for (int64_t n = 0; n < columns; ++n) {
+        if (finite[n]) continue;
+        for (int64_t i = m; i < m + rows; ++i) int4_mm_scalar_row(int4_args_, i, n_begin + n, n_begin + n + 1);
+      }
+    }
+  }
+
+  // scale[G] of row n as fp32, and product[G] = -scale * zero_point. Returns whether all are finite.
+  TORCHAO_OPS_INLINE bool expand_scales(int64_t n, float* scale, float* product) const {
+    convert<V>(w_.scale, w_.scale_type, n * w_.scale_row_stride, G_, scale);
+    if (w_.zero_point != nullptr) convert<V>(w_.zero_point, w_.zero_point_type, n * w_.zero_point_row_stride, G_, product);
+    bool finite = true;
+    for (int64_t g = 0; g < G_; ++g) {
+      const float zero_point = w_.zero_point != nullptr ? product[g] : float{int4::symmetric_zero_point};
+      product[g] = -(scale[g] * zero_point);
+      finite = finite && is_finite(scale[g]) && is_finite(product[g]);
+    }
+    return finite;
+  }
+
+  // Words [word, word + count) of row n: four codes a word, a byte each.
+  TORCHAO_OPS_INLINE void unpack(int64_t n, int64_t word, int64_t count, int32_t* out) const {
+    uint8_t* codes = reinterpret_cast<uint8_t*>(out);
+    if (group_k_ % step == 0 || G_ == 1) {  // no padding but at the end
+      const int64_t k = word * step;
+      const int64_t k_end = k + count * step < w_.K ? k + count * step : w_.K;
+      unpack_codes(w_.packed + n * w_.packed_row_stride + k / 2, k_end - k, codes);
+      for (int64_t i = k_end - k; i < count * step; ++i) codes[i] = 0;
+      return;
+    }
+    for (int64_t i = word; i < word + count; ++i) {
+      const int64_t group = i / group_words_;
+      for (int64_t j = 0; j < step; ++j) {
+        const int64_t in_group = i % group_words_ * step + j;
+        const int64_t k = group * group_k_ + in_group;
+        *codes++ = in_group < group_k_ && k < w_.K ? w_.code(n, k) : uint8_t{0};
+      }
+    }
+  }
+
+  // sums[n][row] += scale[n, g] * (products of words [word, word + count) with x), run by run: a run lies in one group and is no longer than a
+  // Sum can take. `scales` has a row of G for each n.
+  template <int block_rows, int vectors>
+  TORCHAO_OPS_INLINE void block(const int32_t* tile, const float* x, int64_t word, int64_t count, const float* scales, float* sums) const {
+    int64_t group = word / group_words_;
+    int64_t group_left = group_words_ - word % group_words_;
+    for (int64_t i = 0; i < count;) {
+      int64_t run = group_left < Dot::max_words ? group_left : Dot::max_words;
+      run = count - i < run ? count - i : run;
+      typename Dot::Sum s[block_rows][vectors];
+#pragma GCC unroll 24
+      for (int n = 0; n < block_rows; ++n)
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; ++v) s[n][v] = Dot::zero_sum();
+      for (const int64_t end = i + run; i < end; ++i) {
+        typename V::Int xs[vectors];
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; ++v) xs[v] = V::load_bits(x + i * panel + v * V::lanes);
+#pragma GCC unroll 24
+        for (int n = 0; n < block_rows; ++n) {
+          const typename V::Int w = V::set_bits(tile[n * block_words + i]);
+#pragma GCC unroll 2
+          for (int v = 0; v < vectors; ++v) s[n][v] = Dot::dot(s[n][v], xs[v], w);
+        }
+      }
+#pragma GCC unroll 24
+      for (int n = 0; n < block_rows; ++n) {
+        const Float scale = V::set(scales[n * G_ + group]);
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; ++v) {
+          float* out = sums + n * panel + v * V::lanes;
+          V::store(out, V::fma(scale, Dot::to_float(s[n][v]), V::load(out)));
+        }
+      }
+      group_left -= run;
+      if (group_left == 0) {
+        ++group;
+        group_left = group_words_;
+      }
+    }
+  }
+
+  const MmArgs& args_;
+  const Int4MmArgs& int4_args_;
+  const int4::Weight& w_;
+  const int64_t group_k_, G_, group_words_, words_, threads_;
+  const Tiling tiling_;
+  Scratch<float> x_;           // words of four int8: [panels, words, panel]
+  Scratch<float> x_scale_;     // [panels, panel]
+  Scratch<float> group_sums_;  // Q: [panels, G, panel]
+  Scratch<float> rows_;        // [threads, K and some], a row of x in fp32
+  Scratch<float> row_sums_;    // [threads, panel, G]
+  Scratch<int8_t> row_q_;      // [threads, panel, words * step]
+  Scratch<int32_t> tiles_;     // [threads, tile_n, block_words]
+  Scratch<float> scales_, products_;  // [threads, tile_n, G]
+  Scratch<float> sums_;               // [threads, panels of a chunk, tile_n, panel]
+};
+
+}  // namespace
+}  // namespace torchao_ops
