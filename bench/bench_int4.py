@@ -1,7 +1,7 @@
 """Benchmarks torchao::int4_mm and torchao::int4_dynamic_mm on the CPU against their peers and the machine's limits.
 
     .venv/bin/python bench/bench_int4.py              everything, about a quarter of an hour
-    .venv/bin/python bench/bench_int4.py --quick      one shape, a few batch sizes, about two minutes
+    .venv/bin/python bench/bench_int4.py --quick      two shapes, five batch sizes, two or three minutes
     .venv/bin/python bench/bench_int4.py --markdown bench/results/MACHINE/int4_cpu.json
 
 The peers' packages are in bench/requirements.txt; GGML_DIR=/path/to/ggml adds ggml. bench/README.md says how it measures.
@@ -82,8 +82,8 @@ def main() -> int:
         batches=arguments.m or (QUICK_BATCHES if arguments.quick else BATCHES),
         threads=threads,
         temperatures=arguments.weights,
-        rounds=3 if arguments.quick else 6,
-        budget_seconds=0.1 if arguments.quick else 0.3,
+        rounds=3 if arguments.quick else 5,
+        budget_seconds=0.1 if arguments.quick else 0.15,
     )
     constructors = int4_candidates(arguments.groups, DTYPES[arguments.dtype])
     if arguments.only:

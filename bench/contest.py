@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -23,6 +24,9 @@ LEAST_INT8_ERROR = 1e-3
 COLD_CACHE_FACTOR = 2.5
 #: A weight that would need more copies than this belongs to a model that fits the cache: it is measured warm only.
 MAX_COPIES = 16
+#: Above this batch size the arithmetic takes so much longer than reading the weight that cold and warm are the same: only
+#: the first of the two is measured.
+MAX_BATCH_FOR_BOTH = 64
 #: Calls longer than this take two copies in turn: the other candidates' turns in between have emptied the cache anyway.
 LONG_CALL_SECONDS = 0.02
 
@@ -87,13 +91,17 @@ class Entry:
         x = inputs.to(self.candidate.input_dtype).contiguous()
         try:
             call = self.candidate.bind(0, x)
-            y = torch.as_tensor(call()).double().view(expected.shape)
+            begin = time.perf_counter()
+            y = torch.as_tensor(call())
+            self.call_seconds = time.perf_counter() - begin
+            y = y.double().view(expected.shape)
             self.error = float((y - expected).norm() / expected.norm())
             if not self.error <= MAX_ERROR[self.candidate.activations]:  # a NaN is wrong as well
                 self.problem = f"wrong: error {self.error:.1e}"
                 return
             self.activations = self.candidate.activations if self.error > LEAST_INT8_ERROR else "exact"
-            self.call_seconds = estimate_seconds(call)
+            if self.call_seconds < 10 * LONG_CALL_SECONDS:
+                self.call_seconds = estimate_seconds(call)
             if self.call_seconds > LONG_CALL_SECONDS:
                 copies = min(copies, 2)
             self.calls = [call] + [self.candidate.bind(copy, x) for copy in range(1, copies)]
@@ -179,7 +187,7 @@ class Contest:
                 if entry.problem is None:
                     entry.verify(inputs[:batch], expected[candidate.dequantized_key()][:batch], copies[candidate.name])
                 entries.append(entry)
-            for temperature in temperatures:
+            for temperature in temperatures if batch <= MAX_BATCH_FOR_BOTH else temperatures[:1]:
                 case = self._time(entries, threads, temperature, weight, batch)
                 report(case)
                 rows += case
