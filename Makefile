@@ -34,8 +34,13 @@ test: build/.configured ## all tests that this machine can run, C++ and Python, 
 	@cmake --build build --parallel $(JOBS)
 	@$(PY) tests/run.py --jobs $(JOBS)
 
-demo: build ## quantize a real model, compare size, speed and answers
-	@$(PY) demo/demo.py
+# The consumer is a C++ program that uses the installed library.
+demo: build ## quantize a real model, compare size, speed and answers, run it from C++
+	@cmake --install build --prefix build/prefix --component cpp >/dev/null
+	@cmake -S tests/cpp/consumer -B build/consumer -G Ninja -DCMAKE_PREFIX_PATH=$(CURDIR)/build/prefix \
+	  -DTORCHAO_OPS_TORCH_DIR=$$($(PY) -c 'import torch; print(torch.__path__[0])') >/dev/null
+	@cmake --build build/consumer
+	@$(PY) demo/minilm.py --consumer build/consumer/consumer
 
 bench: build ## against other libraries and this machine's limits: table, JSON and plot
 	@$(SETUP) venv $(CURDIR)/.venv $(CURDIR)/bench/requirements.txt
@@ -52,6 +57,15 @@ lint: build/.configured ## check the style, and clang-tidy and ruff
 	@$(RUFF) format --config ruff.toml --check --quiet $(PYTHON_DIRS)
 	@$(RUFF) check --config ruff.toml $(PYTHON_DIRS)
 	@printf '%s\n' $(TIDY_FILES) | xargs -P $(JOBS) -n 2 clang-tidy-14 -p build --quiet
+
+sanitize: setup ## the kernel tests under ASAN, UBSAN and TSAN
+	@$(SETUP) system sanitize
+	cmake --preset asan
+	cmake --build --preset asan --parallel $(JOBS)
+	ctest --preset asan
+	cmake --preset tsan
+	cmake --build --preset tsan --parallel $(JOBS)
+	ctest --preset tsan
 
 test-torch-latest: build ## the Python tests, with the same library file, under the newest torch
 	@sed 's/^torch==.*/torch/' requirements-dev.txt > build/requirements-torch-latest.txt
