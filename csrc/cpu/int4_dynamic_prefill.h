@@ -9,6 +9,7 @@
 // Dot is the ISA's integer product: Sum, zero_sum, dot(sum, x, w) of words, to_float; max_words a Sum can take.
 #pragma once
 
+#include "csrc/cpu/int4_dequantizer.h"
 #include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/panels.h"
 #include "csrc/cpu/quantize_row.h"
@@ -110,7 +111,11 @@ class Int4DynamicPrefill {
     }
     for (int64_t word = 0; word < words_; word += block_words) {
       const int64_t count = words_ - word < block_words ? words_ - word : block_words;
-      for (int64_t n = 0; n < columns; ++n) unpack(n_begin + n, word, count, tile + n * block_words);
+      const Int4Columns<V> ahead(w_, word * step, count * step);
+      for (int64_t n = 0; n < columns; ++n) {
+        ahead.prefetch_next(n_begin + n);
+        unpack(n_begin + n, word, count, tile + n * block_words);
+      }
       for (int64_t p = 0; p < panels; ++p) {
         const float* x = x_.get() + ((panel_begin + p) * words_ + word) * panel;
         float* s = sums + p * tiling_.tile_n * panel;

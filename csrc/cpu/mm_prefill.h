@@ -5,7 +5,8 @@
 // needs no interleaving; x is packed once per call (panels.h), and blocks of 8 x 8 results turn when they are stored. Every result is a
 // sum over k in blocks of block_k, each in order: it depends neither on the other rows of x nor on the number of threads.
 //
-// Tile is the arithmetic (panels.h); Dequantizer has dequantize(n, k, count, Tile::Element* out).
+// Tile is the arithmetic (panels.h). Columns(weight, k, count) stands for columns [k, k + count) of the weight; its dequantize(n, out) gives
+// those of row n as Tile::Element.
 #pragma once
 
 #include "csrc/cpu/panels.h"
@@ -21,11 +22,12 @@ namespace {
 // them below a dense fp32 product's); it also has a panel of x (8 KiB of fp32) in the first-level cache and a tile (48 KiB) in the second.
 constexpr int64_t prefill_block_k = 128;
 
-template <class Tile, class Dequantizer>
-TORCHAO_OPS_INLINE Status mm_prefill(const MmArgs& args, int64_t N, int64_t K, const Dequantizer& dequantizer, const Parallel& parallel) {
+template <class Tile, class Columns, class Weight>
+TORCHAO_OPS_INLINE Status mm_prefill(const MmArgs& args, const Weight& weight, const Parallel& parallel) {
   using V = typename Tile::Vector;
   using Element = typename Tile::Element;
   constexpr int64_t panel = panel_rows<V>, block_words = prefill_block_k / Tile::step;
+  const int64_t N = weight.N, K = weight.K;
   const int64_t threads = parallel.threads < 1 ? 1 : parallel.threads;
   const Tiling tiling(args.M, N, panel, threads);
   const int64_t words = ceil_div(K, Tile::step);
@@ -58,9 +60,10 @@ TORCHAO_OPS_INLINE Status mm_prefill(const MmArgs& args, int64_t N, int64_t K, c
     for (int64_t k = 0; k < K || k == 0; k += prefill_block_k) {
       const int64_t count = K - k < prefill_block_k ? K - k : prefill_block_k;
       const int64_t block = ceil_div(count, Tile::step);
+      const Columns dequantizer(weight, k, count);
       for (int64_t n = 0; n < columns; ++n) {
         Element* out = reinterpret_cast<Element*>(tile + n * block_words);
-        dequantizer.dequantize(n_begin + n, k, count, out);
+        dequantizer.dequantize(n_begin + n, out);
         for (int64_t i = count; i < block * Tile::step; ++i) out[i] = Element{};
       }
       for (int64_t p = 0; p < panels; ++p) {
