@@ -17,17 +17,18 @@ class Int4:
     """An [N, K] weight as 4-bit codes: w = (code - 8) * scale."""
 
     codes: torch.Tensor  # uint8 [N, K], 0..15
-    scale: torch.Tensor  # bf16 [N, K / group_size]
+    scale: torch.Tensor  # bf16 [N, ceil(K / group_size)]
     group_size: int
 
     @cached_property
     def packed(self) -> torch.Tensor:
-        """uint8 [N, K / 2], the even element in the low nibble."""
-        return self.codes[:, 0::2] | (self.codes[:, 1::2] << 4)
+        """uint8 [N, ceil(K / 2)], the even element in the low nibble."""
+        codes = torch.nn.functional.pad(self.codes, (0, self.codes.shape[1] % 2))
+        return codes[:, 0::2] | (codes[:, 1::2] << 4)
 
     def dequantized(self) -> torch.Tensor:
         """fp32 [N, K], exact: a 4-bit integer times an 8-bit significand."""
-        scale = self.scale.float().repeat_interleave(self.group_size, dim=1)
+        scale = self.scale.float().repeat_interleave(self.group_size, dim=1)[:, : self.codes.shape[1]]
         return (self.codes.float() - 8) * scale
 
 
@@ -45,11 +46,13 @@ class Weight:
         return self.dense.shape[0], self.dense.shape[1]
 
     def int4(self, group_size: int) -> Int4:
-        """The weight in groups of `group_size` along K, which must divide K."""
+        """The weight in groups of `group_size` along K, of which the last may be partial."""
         if group_size not in self._int4:
             rows, columns = self.shape
-            groups = self.dense.view(rows, columns // group_size, group_size)
+            padded = torch.nn.functional.pad(self.dense, (0, -columns % group_size))
+            groups = padded.view(rows, -1, group_size)
             scale = (groups.abs().amax(dim=2) / 7).bfloat16()
             codes = (groups / scale.float().unsqueeze(2)).round().clamp(-8, 7) + 8
-            self._int4[group_size] = Int4(codes.to(torch.uint8).view(rows, columns), scale, group_size)
+            codes = codes.to(torch.uint8).view(rows, -1)[:, :columns].contiguous()
+            self._int4[group_size] = Int4(codes, scale, group_size)
         return self._int4[group_size]

@@ -66,8 +66,13 @@ class Int4Candidate(Candidate):
         self.group_size = group_size
 
     def weight_bytes(self, weight: Weight) -> int:
-        rows, columns = weight.shape
-        return rows * columns // 2 + rows * (columns // self.group_size) * self.bytes_per_group()
+        rows, columns = weight.shape  # -(a // -b) is the quotient rounded up
+        return rows * (-(columns // -2)) + rows * (-(columns // -self.group_size)) * self.bytes_per_group()
+
+    def require_whole_groups(self, weight: Weight) -> None:
+        """For `prepare` of a library that has no partial last group. Raises ValueError."""
+        if weight.shape[1] % self.group_size:
+            raise ValueError(f"K = {weight.shape[1]} is no multiple of the group size {self.group_size}")
 
     @abstractmethod
     def bytes_per_group(self) -> int:

@@ -27,7 +27,8 @@ def _ggml() -> ctypes.CDLL:
         raise Absent("GGML_DIR does not name a source checkout of ggml")
     if not (Path(directory) / "include" / "ggml.h").exists():
         raise Absent(f"GGML_DIR={directory} has no include/ggml.h")
-    print("building ggml from GGML_DIR (a few minutes the first time)", flush=True)
+    if not (native.BUILD / "libbench_ggml.so").exists():
+        print("building ggml from GGML_DIR, which takes a few minutes", flush=True)
     library = native.library("bench_ggml")
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
     signatures = {
@@ -96,6 +97,7 @@ class GgmlQ4(_Ggml, Int4Candidate):
         return 2
 
     def prepare(self, weight, copies, threads):
+        self.require_whole_groups(weight)
         rows, columns = weight.shape
         blocks = self._blocks(weight)
         handles = [self._library.bench_ggml_weight_q4_0(rows, columns, blocks.ctypes.data) for _ in range(copies)]

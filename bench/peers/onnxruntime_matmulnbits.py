@@ -31,6 +31,7 @@ class OnnxRuntimeMatMulNBits(Int4Candidate):
         return 4  # fp32 scale; a missing zero point means 8
 
     def prepare(self, weight, copies, threads):
+        self.require_whole_groups(weight)
         model = self._model(weight)
         options = self._onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

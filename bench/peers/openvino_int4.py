@@ -28,6 +28,7 @@ class OpenVinoInt4(Int4Candidate):
         return 2  # fp16 scale
 
     def prepare(self, weight, copies, threads):
+        self.require_whole_groups(weight)
         core = self._openvino.Core()
         config = {
             "PERFORMANCE_HINT": "LATENCY",

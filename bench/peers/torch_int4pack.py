@@ -22,6 +22,7 @@ class TorchInt4Pack(Int4Candidate):
         return 2 * self.input_dtype.itemsize
 
     def prepare(self, weight, copies, threads):
+        self.require_whole_groups(weight)
         torch.set_num_threads(threads)
         int4 = weight.int4(self.group_size)
         inner_k_tiles = 1  # ignored on the CPU
