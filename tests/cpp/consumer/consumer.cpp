@@ -5,6 +5,7 @@
 //                            IO.pt: torch.save of the list [inputs..., expected]
 //
 // Prints a line for each check. The exit status is 1 if one fails, 2 if something cannot be read or run.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/linear.h>
@@ -63,7 +64,8 @@ std::vector<at::Tensor> load_tensors(const std::string& path) {
   if (!file) throw std::runtime_error("cannot read " + path);
   const std::vector<char> bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   std::vector<at::Tensor> tensors;
-  for (const c10::IValue& value : torch::jit::pickle_load(bytes).toListRef()) tensors.push_back(value.toTensor());
+  const c10::IValue list = torch::jit::pickle_load(bytes);
+  for (const c10::IValue& value : list.toListRef()) tensors.push_back(value.toTensor());
   if (tensors.empty()) throw std::runtime_error(path + " holds no tensors");
   return tensors;
 }
@@ -92,7 +94,8 @@ bool check_model(const std::string& model_path, const std::string& io_path) {
     return true;
   }
   const double difference = (y.to(at::kDouble) - expected.to(at::kDouble)).abs().max().item<double>();
-  const bool close = at::allclose(y, expected, 1e-4, 1e-5);  // compiled code may add in another order
+  // TorchScript calls the operators that Python called. AOTInductor's compiled code between them may add in another order.
+  const bool close = ends_with(model_path, ".pt2") && at::allclose(y, expected, 1e-5, 1e-6);
   std::printf("%s: %lld numbers, at most %.3g from those of Python%s\n", model_path.c_str(), static_cast<long long>(y.numel()),
               difference, close ? "" : ": too far");
   return close;

@@ -1,0 +1,30 @@
+// AVX-512 intrinsics in plain C++, so that the AVX-512 kernels' very sources run, and meet the reference, on a CPU that has no AVX-512:
+// SIMDe, and below it the few intrinsics that Debian's version of it lacks.
+//
+// This shows that the kernels compute the right numbers and touch the right memory; it shows nothing about speed, and it shares with the kernels
+// whatever was misread about an instruction both here and there.
+#pragma once
+
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
+#include <simde/x86/fma.h>
+
+#include <cstdint>
+#include <cstring>
+
+namespace avx512_host {
+
+inline simde__m512 cvtepi32_ps(simde__m512i a) {
+  int32_t in[16];
+  float out[16];
+  std::memcpy(in, &a, sizeof(in));
+  for (int i = 0; i < 16; ++i) out[i] = static_cast<float>(in[i]);
+  simde__m512 result;
+  std::memcpy(&result, out, sizeof(out));
+  return result;
+}
+
+}  // namespace avx512_host
+
+#define _mm512_cvtepi32_ps(a) avx512_host::cvtepi32_ps(a)
