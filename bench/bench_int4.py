@@ -113,6 +113,9 @@ def main() -> int:
     path = arguments.json or machine.ROOT / "bench" / "results" / machine.folder_name(where) / "int4_cpu.json"
     results.save(run, path)
     plot.draw(run, path.with_suffix(".png"))
+    beyond = [row for row in rows if row.seconds and report.fraction_of_limit(row, limits[row.threads]) > 1.1]
+    if beyond:
+        print(f"{len(beyond)} measurements are beyond the limits: something disturbed the limits' own measurement")
     noisy = sum(row.other_load > report.QUIET_LOAD for row in rows)
     if noisy:
         print(f"other processes were busy during {noisy} of {len(rows)} measurements: these are not for publication")

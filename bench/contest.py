@@ -148,6 +148,7 @@ class Contest:
             for threads in self.settings.threads:
                 self.limits[threads].measure()
                 rows += self._shape(weight, inputs, expected, threads, report)
+                self.limits[threads].measure()
         return rows
 
     def _expected(self, weight: Weight, inputs: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -17,8 +17,8 @@ from results import Results
 MAX_COLUMNS = 4
 # Ours in strong colours, peers muted; one group size of each so that the lines stay apart.
 STYLES = {
-    "int4_mm g128": dict(color="#d62728", linewidth=2.6, marker="o"),
-    "int4_dynamic_mm g128": dict(color="#1f77b4", linewidth=2.6, marker="o"),
+    "int4_mm g128": dict(color="#d62728", linewidth=2.6, marker="o", zorder=3),
+    "int4_dynamic_mm g128": dict(color="#1f77b4", linewidth=2.6, marker="o", zorder=3),
     "F.linear bfloat16": dict(color="black", linestyle="--", marker="."),
     "F.linear float32": dict(color="#777777", linestyle="--", marker="."),
     "torch int4pack g128": dict(color="#e8a33d", marker="s"),

@@ -7,7 +7,7 @@ from limits import Limits
 
 OURS = {"exact": "int4_mm", "int8": "int4_dynamic_mm"}
 #: Cores that other processes may keep busy before a case is marked.
-QUIET_LOAD = 0.1
+QUIET_LOAD = 0.2
 #: Beginnings of the names of candidates that multiply by a dense weight.
 DENSE = ("F.linear", "ggml BF16")
 

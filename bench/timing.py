@@ -91,7 +91,7 @@ class OtherLoad:
 
     def cores(self) -> float:
         wall, busy, own = (now - then for now, then in zip(self._sample(), self._begin, strict=True))
-        return max(0.0, (busy - own) / wall)
+        return min(max(0.0, (busy - own) / wall), float(os.cpu_count() or 1))
 
     @staticmethod
     def _sample() -> tuple[float, float, float]:
