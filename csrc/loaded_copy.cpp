@@ -3,9 +3,10 @@
 #include <dlfcn.h>
 #include <link.h>
 
-// Marks a loaded copy: other copies look for this symbol by name. 1 once its operators are being registered.
+// Marks a loaded copy: other copies look for this symbol by name. 1 once its operators are being registered. Protected: a copy's own
+// references must not be bound to the marker of one that was loaded earlier, with the program.
 extern "C" {
-__attribute__((visibility("default"))) int torchao_ops_registered = 0;
+__attribute__((visibility("protected"))) int torchao_ops_registered = 0;
 }
 
 namespace torchao_ops {

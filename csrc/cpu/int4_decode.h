@@ -175,7 +175,7 @@ struct Int4Decode {
 
   // y[m_begin + (0 .. rows), n + (0 .. weight_rows)]. The scales of a weight row follow those of the one before at row_scratch.
   template <int rows, int weight_rows, bool wide_groups>
-  TORCHAO_OPS_INLINE void block(int64_t n, int64_t m_begin, const float* scales) const {
+  TORCHAO_OPS_NOINLINE void block(int64_t n, int64_t m_begin, const float* scales) const {
     const Activation* xs[rows];
     for (int m = 0; m < rows; ++m) xs[m] = x.get() + (m_begin + m) * chunks * chunk_k;
     const uint8_t* codes[weight_rows];

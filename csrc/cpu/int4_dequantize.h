@@ -11,5 +11,6 @@ Status int4_dequantize(const Int4DequantizeArgs& args, const Parallel& parallel)
 
 Status int4_dequantize_scalar(const Int4DequantizeArgs& args, const Parallel& parallel);
 Status int4_dequantize_avx2(const Int4DequantizeArgs& args, const Parallel& parallel);
+Status int4_dequantize_avx512(const Int4DequantizeArgs& args, const Parallel& parallel);
 
 }  // namespace torchao_ops

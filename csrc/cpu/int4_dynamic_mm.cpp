@@ -4,6 +4,13 @@
 #include "csrc/cpu/isa.h"
 
 namespace torchao_ops {
+namespace {
+
+// The largest M for decode, by kernel. Above it prefill is faster.
+constexpr int64_t decode_max_M_avx2 = 4;
+constexpr int64_t decode_max_M_avx512 = 4;
+
+}  // namespace
 
 bool supports_int4_dynamic_mm_decode(const Int4MmArgs& args) { return supports_int4_mm_decode(args); }
 
@@ -11,8 +18,13 @@ Status int4_dynamic_mm(const Int4MmArgs& args, const Parallel& parallel) {
   Isa isa;
   const Status status = isa_in_use(&isa);
   if (status != Status::ok) return status;
-  if (isa >= Isa::avx2) {
-    if (args.mm.M <= decode_max_M && supports_int4_dynamic_mm_decode(args)) return int4_dynamic_mm_decode_avx2(args, parallel);
+  const int64_t M = args.mm.M;
+  if (isa == Isa::avx512) {
+    if (M <= decode_max_M_avx512 && supports_int4_dynamic_mm_decode(args)) return int4_dynamic_mm_decode_avx512(args, parallel);
+    return int4_dynamic_mm_prefill_avx512(args, parallel);
+  }
+  if (isa == Isa::avx2) {
+    if (M <= decode_max_M_avx2 && supports_int4_dynamic_mm_decode(args)) return int4_dynamic_mm_decode_avx2(args, parallel);
     return int4_dynamic_mm_prefill_avx2(args, parallel);
   }
   return int4_dynamic_mm_scalar(args, parallel);

@@ -16,5 +16,7 @@ Status int4_dynamic_mm_scalar(const Int4MmArgs& args, const Parallel& parallel);
 bool supports_int4_dynamic_mm_decode(const Int4MmArgs& args);
 Status int4_dynamic_mm_decode_avx2(const Int4MmArgs& args, const Parallel& parallel);
 Status int4_dynamic_mm_prefill_avx2(const Int4MmArgs& args, const Parallel& parallel);
+Status int4_dynamic_mm_decode_avx512(const Int4MmArgs& args, const Parallel& parallel);
+Status int4_dynamic_mm_prefill_avx512(const Int4MmArgs& args, const Parallel& parallel);
 
 }  // namespace torchao_ops

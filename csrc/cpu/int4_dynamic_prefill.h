@@ -180,7 +180,7 @@ class Int4DynamicPrefill {
   // sums[n][row] += scale[n, g] * (products of words [word, word + count) with x), run by run: a run lies in one group and is no longer than a
   // Sum can take. `scales` has a row of G for each n.
   template <int block_rows, int vectors>
-  TORCHAO_OPS_INLINE void block(const int32_t* tile, const float* x, int64_t word, int64_t count, const float* scales, float* sums) const {
+  TORCHAO_OPS_NOINLINE void block(const int32_t* tile, const float* x, int64_t word, int64_t count, const float* scales, float* sums) const {
     int64_t group = word / group_words_;
     int64_t group_left = group_words_ - word % group_words_;
     for (int64_t i = 0; i < count;) {

@@ -9,18 +9,24 @@ namespace torchao_ops {
 
 Status int4_mm(const Int4MmArgs& args, const Parallel& parallel);
 
-// Any shape and any value, NaN and Inf as in the dense product. Also computes, for the kernels below, the rows and columns that
-// hold values they cannot treat (see activations.h).
+// Any shape and any value, NaN and Inf as in the dense product. Also computes, for the other kernels, the rows and columns with values
+// that they cannot treat (activations.h).
 Status int4_mm_scalar(const Int4MmArgs& args, const Parallel& parallel);
 // Columns [n_begin, n_end) of row m, in the calling thread.
 void int4_mm_scalar_row(const Int4MmArgs& args, int64_t m, int64_t n_begin, int64_t n_end);
 
-// Decode: each weight row is streamed once, all rows of x against it. Group sizes that are multiples of 32.
+// Decode: each weight row is streamed once, all rows of x against it. Group sizes that are multiples of 32, or one group.
 // Prefill: tiles of the weight are dequantized into the cache, then multiplied. Any group size.
-// int4_mm changes from decode to prefill above this M.
-constexpr int64_t decode_max_M = 4;
 bool supports_int4_mm_decode(const Int4MmArgs& args);
 Status int4_mm_decode_avx2(const Int4MmArgs& args, const Parallel& parallel);
 Status int4_mm_prefill_avx2(const Int4MmArgs& args, const Parallel& parallel);
+Status int4_mm_decode_avx512(const Int4MmArgs& args, const Parallel& parallel);
+Status int4_mm_prefill_avx512(const Int4MmArgs& args, const Parallel& parallel);
+
+// For bf16 activations on a CPU with AVX512_BF16. Prefill rounds the weights to bf16, as they are in a dense bf16 product.
+bool supports_int4_mm_decode_bf16(const Int4MmArgs& args);
+bool supports_int4_mm_prefill_bf16(const Int4MmArgs& args);
+Status int4_mm_decode_avx512_bf16(const Int4MmArgs& args, const Parallel& parallel);
+Status int4_mm_prefill_avx512_bf16(const Int4MmArgs& args, const Parallel& parallel);
 
 }  // namespace torchao_ops

@@ -43,7 +43,7 @@ TORCHAO_OPS_INLINE void pack_panel(const T* x, int64_t row_stride, int64_t rows,
 
 // sums[n][row] (+)= sum over words of tile[n][word] * x[word][row], for block_rows n and `vectors` vectors of rows.
 template <class Tile, int block_rows, int vectors>
-TORCHAO_OPS_INLINE void tile_times_panel(const typename Tile::Word* tile, int64_t tile_stride, const float* x, int64_t words, bool first,
+TORCHAO_OPS_NOINLINE void tile_times_panel(const typename Tile::Word* tile, int64_t tile_stride, const float* x, int64_t words, bool first,
                                          float* sums) {
   using V = typename Tile::Vector;
   typename V::Float s[block_rows][vectors];
@@ -74,7 +74,7 @@ TORCHAO_OPS_INLINE void tile_times_panel(const typename Tile::Word* tile, int64_
 
 // y[m_begin + row, n_begin + n] = sums[n][row] * row_scale[row] + bias[n], for `rows` rows and `columns` columns of y [M, N].
 template <class V, class T>
-TORCHAO_OPS_INLINE void store_panel(const MmArgs& args, int64_t N, int64_t m_begin, int64_t rows, int64_t n_begin, int64_t columns,
+TORCHAO_OPS_NOINLINE void store_panel(const MmArgs& args, int64_t N, int64_t m_begin, int64_t rows, int64_t n_begin, int64_t columns,
                                     const float* sums, const float* row_scale) {
   T* y = static_cast<T*>(args.y) + m_begin * N + n_begin;
   for (int64_t n = 0; n < columns; n += 8) {

@@ -25,6 +25,8 @@ static_assert(sizeof(Half) == 2 && sizeof(BFloat16) == 2, "two-byte storage");
 // Everything here is inlined into its caller: an out-of-line copy would be a weak symbol, and the linker could then pick
 // the copy that was compiled for a newer CPU.
 #define TORCHAO_OPS_INLINE [[gnu::always_inline]] inline
+// For the inner loops of kernels, which are local to their file: compiled each on its own, they get all registers, and in a fraction of the time.
+#define TORCHAO_OPS_NOINLINE [[gnu::noinline]]
 
 TORCHAO_OPS_INLINE uint32_t float_bits(float value) {
   uint32_t bits;

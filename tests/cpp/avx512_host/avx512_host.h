@@ -25,6 +25,17 @@ inline simde__m512 cvtepi32_ps(simde__m512i a) {
   return result;
 }
 
+inline simde__m512i cvtepu8_epi16(__m256i a) {
+  uint8_t in[32];
+  uint16_t out[32];
+  std::memcpy(in, &a, sizeof(in));
+  for (int i = 0; i < 32; ++i) out[i] = in[i];
+  simde__m512i result;
+  std::memcpy(&result, out, sizeof(out));
+  return result;
+}
+
 }  // namespace avx512_host
 
+#define _mm512_cvtepu8_epi16(a) avx512_host::cvtepu8_epi16(a)
 #define _mm512_cvtepi32_ps(a) avx512_host::cvtepi32_ps(a)

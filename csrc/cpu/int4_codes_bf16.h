@@ -1,0 +1,130 @@
+// int4 codes as bf16 numbers, by table lookup: vpermw picks one of 32 words by the low 5 bits of each index word. A table of 16 values, held
+// twice, is indexed by a word's lowest nibble whatever follows it, so nothing needs masking.
+#pragma once
+
+#include "csrc/cpu/int4_dequantizer.h"
+#include "csrc/cpu/panels.h"
+#include "csrc/cpu/simd_avx512.h"
+#include "csrc/spec/formats.h"
+
+namespace torchao_ops {
+namespace {
+
+// sum + the two bf16 products of each lane.
+TORCHAO_OPS_INLINE __m512 dot_bf16(__m512 sum, __m512i a, __m512i b) {
+  __m512bh pairs_a, pairs_b;
+  std::memcpy(&pairs_a, &a, sizeof(a));
+  std::memcpy(&pairs_b, &b, sizeof(b));
+  return _mm512_dpbf16_ps(sum, pairs_a, pairs_b);
+}
+
+// For Int4Decode. A 32-bit lane holds 8 codes, 4 in each of two words; part j takes nibble j of both, elements j and 4 + j of the lane.
+// Numbers are code - 8: exact in bf16.
+struct Int4CodesBf16 {
+  using Vector = Avx512;
+  using Activation = BFloat16;
+  using Numbers = __m512i;
+  using Sum = __m512;
+  static constexpr bool quantizes = false;
+  static constexpr int parts = 4;
+  static constexpr int offset = 8;
+
+  TORCHAO_OPS_INLINE static void place(const float* chunk, BFloat16* out, float* lane_sums) {
+    for (int lane = 0; lane < Avx512::lanes; ++lane) {
+      const float* e = chunk + 8 * lane;
+      lane_sums[lane] = ((e[0] + e[1]) + (e[2] + e[3])) + ((e[4] + e[5]) + (e[6] + e[7]));
+      for (int j = 0; j < 4; ++j) {  // exact: the activations came as bf16
+        out[(j * Avx512::lanes + lane) * 2].bits = static_cast<uint16_t>(float_bits(e[j]) >> 16);
+        out[(j * Avx512::lanes + lane) * 2 + 1].bits = static_cast<uint16_t>(float_bits(e[4 + j]) >> 16);
+      }
+    }
+  }
+  TORCHAO_OPS_INLINE static __m512i load(const uint8_t* p) { return Avx512::load_bits(p); }
+  TORCHAO_OPS_INLINE static Numbers numbers(__m512i codes, int part) {
+    alignas(64) static constexpr uint16_t table[32] = {
+        0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0,
+        0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0,
+    };
+    return _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, static_cast<unsigned>(4 * part)), Avx512::load_bits(table));
+  }
+  TORCHAO_OPS_INLINE static __m512i load_activations(const BFloat16* p) { return Avx512::load_bits(p); }
+  TORCHAO_OPS_INLINE static Sum dot(Sum sum, Numbers numbers, __m512i x) { return dot_bf16(sum, numbers, x); }
+  TORCHAO_OPS_INLINE static Sum zero_sum() { return Avx512::zero(); }
+  TORCHAO_OPS_INLINE static Sum add_sums(Sum a, Sum b) { return Avx512::add(a, b); }
+  TORCHAO_OPS_INLINE static __m512 to_float(Sum a) { return a; }
+};
+
+// For mm_prefill: a word is two bf16. The weights are rounded to bf16, as those of a dense bf16 product are.
+struct Bf16Tile {
+  using Vector = Avx512;
+  using Word = int32_t;
+  using Element = BFloat16;
+  static constexpr int step = 2;
+  TORCHAO_OPS_INLINE static Avx2::Float load_words(const BFloat16* p) { return Avx2::load_words(p); }
+  TORCHAO_OPS_INLINE static Avx2::Float load_words(const void*) { return Avx2::zero(); }  // x is bf16: no other type comes here
+  TORCHAO_OPS_INLINE static __m512 broadcast(const Word* p) { return _mm512_castsi512_ps(Avx512::set_bits(*p)); }
+  TORCHAO_OPS_INLINE static __m512 dot(__m512 sum, __m512 x, __m512 w) {
+    return dot_bf16(sum, _mm512_castps_si512(x), _mm512_castps_si512(w));
+  }
+};
+
+// Columns of an int4 weight as bf16, each group's 16 possible weights in a table.
+class Int4ColumnsBf16 {
+ public:
+  TORCHAO_OPS_INLINE Int4ColumnsBf16(const int4::Weight& weight, int64_t k, int64_t count)
+      : columns_(weight, k, count),
+        w_(weight),
+        k_(k),
+        count_(count),
+        first_group_(k / weight.group_size),
+        first_end_(weight.group_size - k % weight.group_size),
+        tables_(weight.group_size % 32 == 0 || weight.group_size >= weight.K) {}
+
+  TORCHAO_OPS_INLINE void dequantize(int64_t n, BFloat16* out) const {
+    if (!tables_) {
+      columns_.dequantize(n, out);
+      return;
+    }
+    columns_.prefetch_next(n);
+    const uint8_t* codes = w_.packed + n * w_.packed_row_stride + k_ / 2;
+    int64_t group = first_group_, group_end = first_end_;
+    for (int64_t i = 0; i < count_; group_end += w_.group_size, ++group) {
+      const __m512i table = table_of(w_.scale_at(n, group), w_.zero_point_at(n, group));
+      const int64_t end = group_end < count_ ? group_end : count_;
+      for (; i + 32 <= end; i += 32) Avx512::store_bits(out + i, lookup(table, codes + i / 2));
+      if (i < end) {  // the end of the columns, perhaps of the row: no byte beyond may be read, nor written
+        uint8_t rest[16] = {};
+        for (int64_t j = 0; 2 * j < end - i; ++j) rest[j] = codes[i / 2 + j];
+        BFloat16 numbers[32];
+        Avx512::store_bits(numbers, lookup(table, rest));
+        for (int64_t j = 0; i < end; ++i, ++j) out[i] = numbers[j];
+      }
+    }
+  }
+
+ private:
+  TORCHAO_OPS_INLINE static __m512i table_of(float scale, float zero_point) {
+    const __m512 code = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    BFloat16 table[32];
+    const __m512 numbers = Avx512::mul(Avx512::sub(code, Avx512::set(zero_point)), Avx512::set(scale));
+    Avx512::store(table, numbers);
+    Avx512::store(table + 16, numbers);
+    return Avx512::load_bits(table);
+  }
+  // 32 codes, from 16 bytes, looked up in order.
+  TORCHAO_OPS_INLINE static __m512i lookup(__m512i table, const uint8_t* codes) {
+    const __m128i mask = _mm_set1_epi8(15);
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+    const __m128i low = _mm_and_si128(bytes, mask), high = _mm_and_si128(_mm_srli_epi16(bytes, 4), mask);
+    const __m256i ordered = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_unpacklo_epi8(low, high)), _mm_unpackhi_epi8(low, high), 1);
+    return _mm512_permutexvar_epi16(_mm512_cvtepu8_epi16(ordered), table);
+  }
+
+  const Int4Columns<Avx512> columns_;
+  const int4::Weight& w_;
+  const int64_t k_, count_, first_group_, first_end_;
+  const bool tables_;
+};
+
+}  // namespace
+}  // namespace torchao_ops

@@ -1,0 +1,91 @@
+// AVX-512 (F, BW, DQ, VL, VBMI, VNNI) as the vector type that kernel templates are generated for: 16 lanes of 32 bits. See simd_avx2.h, of which
+// it is the wider twin.
+#pragma once
+
+#ifdef TORCHAO_OPS_EMULATE_AVX512
+#include "tests/cpp/avx512_host/avx512_host.h"  // the same intrinsics in plain C++, for tests on a CPU without them
+#else
+#include <immintrin.h>
+#endif
+
+#include "csrc/cpu/simd_avx2.h"
+
+namespace torchao_ops {
+namespace {
+
+struct Avx512 {
+  static constexpr int lanes = 16;
+  using Float = __m512;
+  using Int = __m512i;
+
+  TORCHAO_OPS_INLINE static Float zero() { return _mm512_setzero_ps(); }
+  TORCHAO_OPS_INLINE static Float set(float value) { return _mm512_set1_ps(value); }
+  TORCHAO_OPS_INLINE static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
+  TORCHAO_OPS_INLINE static Float sub(Float a, Float b) { return _mm512_sub_ps(a, b); }
+  TORCHAO_OPS_INLINE static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
+  TORCHAO_OPS_INLINE static Float div(Float a, Float b) { return _mm512_div_ps(a, b); }
+  TORCHAO_OPS_INLINE static Float min(Float a, Float b) { return _mm512_min_ps(a, b); }
+  TORCHAO_OPS_INLINE static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
+  TORCHAO_OPS_INLINE static Float round(Float a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  TORCHAO_OPS_INLINE static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  TORCHAO_OPS_INLINE static Float fnma(Float a, Float b, Float c) { return _mm512_fnmadd_ps(a, b, c); }
+  TORCHAO_OPS_INLINE static Float from_int(Int a) { return _mm512_cvtepi32_ps(a); }
+
+  TORCHAO_OPS_INLINE static Int load_bits(const void* p) { return _mm512_loadu_si512(p); }
+  TORCHAO_OPS_INLINE static void store_bits(void* p, Int a) { _mm512_storeu_si512(p, a); }
+  TORCHAO_OPS_INLINE static Int set_bits(int32_t word) { return _mm512_set1_epi32(word); }
+  TORCHAO_OPS_INLINE static Int zero_bits() { return _mm512_setzero_si512(); }
+  TORCHAO_OPS_INLINE static Int bit_and(Int a, uint32_t mask) { return _mm512_and_si512(a, _mm512_set1_epi32(static_cast<int>(mask))); }
+  TORCHAO_OPS_INLINE static Int subtract(Int a, uint32_t b) { return _mm512_sub_epi32(a, _mm512_set1_epi32(static_cast<int>(b))); }
+  TORCHAO_OPS_INLINE static Int shift_right(Int a, int bits) { return _mm512_srli_epi32(a, static_cast<unsigned>(bits)); }
+  TORCHAO_OPS_INLINE static Int max_unsigned(Int a, Int b) { return _mm512_max_epu32(a, b); }
+  TORCHAO_OPS_INLINE static Int magnitude_bits(Float a) { return bit_and(_mm512_castps_si512(a), 0x7fffffffu); }
+
+  TORCHAO_OPS_INLINE static Float load(const float* p) { return _mm512_loadu_ps(p); }
+  TORCHAO_OPS_INLINE static void store(float* p, Float a) { _mm512_storeu_ps(p, a); }
+  // Two-byte types go through the halves: nothing that is done often.
+  template <class T>
+  TORCHAO_OPS_INLINE static Float load(const T* p) {
+    return join(Avx2::load(p), Avx2::load(p + 8));
+  }
+  template <class T>
+  TORCHAO_OPS_INLINE static void store(T* p, Float a) {
+    Avx2::store(p, _mm512_castps512_ps256(a));
+    Avx2::store(p + 8, high_half(a));
+  }
+
+  TORCHAO_OPS_INLINE static Float join(__m256 low, __m256 high) {
+    return _mm512_castpd_ps(_mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_castps_pd(low)), _mm256_castps_pd(high), 1));
+  }
+  TORCHAO_OPS_INLINE static __m256 high_half(Float a) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1)); }
+
+  // Sixteen consecutive int4 codes, from eight bytes, as fp32.
+  TORCHAO_OPS_INLINE static Float codes(const uint8_t* p) { return join(Avx2::codes(p), Avx2::codes(p + 4)); }
+
+  // Lanes 4u..4u+3 hold p[u].
+  TORCHAO_OPS_INLINE static Float repeat4(const float* p) {
+    const Int index = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    return _mm512_permutexvar_ps(index, _mm512_broadcast_f32x4(_mm_loadu_ps(p)));
+  }
+
+  // Halves first, then as Avx2: a fixed order.
+  TORCHAO_OPS_INLINE static float sum(Float a) { return Avx2::sum(_mm256_add_ps(_mm512_castps512_ps256(a), high_half(a))); }
+
+  // Products of unsigned bytes with int8, four in each 32-bit lane (vpdpbusd: exact, no saturation).
+  TORCHAO_OPS_INLINE static Int dot_u4_s8_pair(Int sum, Int a0, Int b0, Int a1, Int b1) {
+    return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum, a0, b0), a1, b1);
+  }
+};
+
+struct Avx512DotU8S8 {
+  using Vector = Avx512;
+  using Sum = __m512i;
+  static constexpr int64_t max_words = int64_t{1} << 14;  // 4 * 255 * 127 * 2^14 < 2^31
+  static constexpr int block_rows = 12;                   // 12 * 2 sums, 2 vectors of x and a broadcast word of 32 registers
+  TORCHAO_OPS_INLINE static Sum zero_sum() { return _mm512_setzero_si512(); }
+  TORCHAO_OPS_INLINE static Sum dot(Sum sum, __m512i x, __m512i w) { return _mm512_dpbusd_epi32(sum, w, x); }
+  TORCHAO_OPS_INLINE static __m512 to_float(Sum sum) { return _mm512_cvtepi32_ps(sum); }
+};
+
+}  // namespace
+}  // namespace torchao_ops
