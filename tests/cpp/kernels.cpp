@@ -10,7 +10,7 @@
 namespace torchao_ops::test {
 namespace {
 
-#ifdef TORCHAO_OPS_AVX512_EMULATED
+#ifdef TORCHAO_OPS_EMULATE_AVX512
 constexpr bool emulated = true;
 #else
 constexpr bool emulated = false;
@@ -21,11 +21,19 @@ const Int4MmKernel all_int4_mm[] = {
     {"int4_mm_scalar", Isa::scalar, nullptr, int4_mm_scalar},
     {"int4_mm_decode_avx2", Isa::avx2, supports_int4_mm_decode, int4_mm_decode_avx2},
     {"int4_mm_prefill_avx2", Isa::avx2, nullptr, int4_mm_prefill_avx2},
+    {"int4_mm_decode_avx512", Isa::avx512, supports_int4_mm_decode, int4_mm_decode_avx512},
+    {"int4_mm_prefill_avx512", Isa::avx512, nullptr, int4_mm_prefill_avx512},
+    {"int4_mm_decode_avx512_bf16", Isa::avx512, supports_int4_mm_decode_bf16, int4_mm_decode_avx512_bf16, cpu_has_avx512_bf16},
+    {"int4_mm_prefill_avx512_bf16", Isa::avx512, supports_int4_mm_prefill_bf16, int4_mm_prefill_avx512_bf16, cpu_has_avx512_bf16},
 };
 
 const Int4MmKernel all_int4_dynamic_mm[] = {
     {"int4_dynamic_mm", std::nullopt, nullptr, int4_dynamic_mm},
     {"int4_dynamic_mm_scalar", Isa::scalar, nullptr, int4_dynamic_mm_scalar},
+    {"int4_dynamic_mm_decode_avx2", Isa::avx2, supports_int4_dynamic_mm_decode, int4_dynamic_mm_decode_avx2},
+    {"int4_dynamic_mm_prefill_avx2", Isa::avx2, nullptr, int4_dynamic_mm_prefill_avx2},
+    {"int4_dynamic_mm_decode_avx512", Isa::avx512, supports_int4_dynamic_mm_decode, int4_dynamic_mm_decode_avx512},
+    {"int4_dynamic_mm_prefill_avx512", Isa::avx512, nullptr, int4_dynamic_mm_prefill_avx512},
 };
 
 const Int4QuantizeKernel all_int4_quantize[] = {
@@ -38,6 +46,7 @@ const Int4DequantizeKernel all_int4_dequantize[] = {
     {"int4_dequantize", std::nullopt, nullptr, int4_dequantize},
     {"int4_dequantize_scalar", Isa::scalar, nullptr, int4_dequantize_scalar},
     {"int4_dequantize_avx2", Isa::avx2, nullptr, int4_dequantize_avx2},
+    {"int4_dequantize_avx512", Isa::avx512, nullptr, int4_dequantize_avx512},
 };
 
 struct Row {
@@ -52,9 +61,10 @@ std::map<std::string, Row>& rows() {
   return all;
 }
 
-const char* skip_reason(std::optional<Isa> isa) {
+const char* skip_reason(std::optional<Isa> isa, bool (*cpu_has_extension)()) {
   if (emulated) return isa == Isa::avx512 ? nullptr : "not emulated: another program tests it";
   if (isa && !cpu_has(*isa)) return "this CPU lacks the instruction set";
+  if (cpu_has_extension != nullptr && !cpu_has_extension()) return "this CPU lacks an extension of the instruction set";
   return nullptr;
 }
 
@@ -62,7 +72,7 @@ template <class Table>
 auto runnable(const Table& table) {
   std::vector<std::decay_t<decltype(table[0])>> kernels;
   for (const auto& kernel : table) {
-    const char* reason = skip_reason(kernel.isa);
+    const char* reason = skip_reason(kernel.isa, kernel.cpu_has_extension);
     const std::string isa = kernel.isa ? isa_name(*kernel.isa) : "dispatch";
     rows().insert({kernel.name, Row{emulated ? isa + ", emulated" : isa, reason, 0}});
     if (reason == nullptr) kernels.push_back(kernel);

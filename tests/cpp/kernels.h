@@ -20,6 +20,7 @@ struct Kernel {
   std::optional<Isa> isa;         // none: the dispatcher, which chooses a kernel itself
   bool (*supports)(const Args&);  // null: all arguments
   Status (*run)(const Args&, const Parallel&);
+  bool (*cpu_has_extension)() = nullptr;  // of the ISA; null: the kernel needs none
 };
 
 using Int4MmKernel = Kernel<Int4MmArgs>;
@@ -27,7 +28,7 @@ using Int4QuantizeKernel = Kernel<Int4QuantizeArgs>;
 using Int4DequantizeKernel = Kernel<Int4DequantizeArgs>;
 
 // The kernels of an operator that can run here: those whose ISA this CPU has, and the dispatcher. In the program that is built with
-// emulated AVX-512 (TORCHAO_OPS_AVX512_EMULATED): its AVX-512 kernels only.
+// emulated AVX-512 (TORCHAO_OPS_EMULATE_AVX512): its AVX-512 kernels only.
 std::vector<Int4MmKernel> int4_mm_kernels();
 std::vector<Int4MmKernel> int4_dynamic_mm_kernels();
 std::vector<Int4QuantizeKernel> int4_quantize_kernels();

@@ -5,6 +5,7 @@
 //                            IO.pt: torch.save of the list [inputs..., expected]
 //
 // Prints a line for each check. The exit status is 1 if one fails, 2 if something cannot be read or run.
+#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/equal.h>
@@ -36,6 +37,7 @@ bool report(const std::string& what, double error, double limit) {
 }
 
 bool check_ops() {
+  at::manual_seed(1);
   std::printf("capabilities: %s\n", torchao_ops::capabilities().c_str());
   const int64_t M = 5, N = 48, K = 100, group_size = 32;  // the last group is partial
   const at::Tensor weight = at::randn({N, K}), x = at::randn({M, K}), bias = at::randn({N});

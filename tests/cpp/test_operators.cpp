@@ -1,0 +1,585 @@
+// The operators through the dispatcher, on torch tensors: shapes, strides, every error sentence, threads, fork, a second copy of the library.
+// The only test that includes torch's headers.
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/_neg_view.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "csrc/ops/torchao_ops.h"
+
+namespace torchao_ops::test {
+namespace {
+
+using at::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+
+const at::ScalarType float_types[] = {at::kFloat, at::kHalf, at::kBFloat16};
+
+// The arguments of int4_mm, legal until a test changes one.
+struct Arguments {
+  Tensor x, weight_packed, weight_scale;
+  OptionalTensor weight_zero_point, bias;
+  int64_t group_size;
+};
+
+Arguments legal_arguments(at::IntArrayRef x_shape = {5, 70}, int64_t N = 6, int64_t group_size = 32,
+                          at::ScalarType dtype = at::kFloat) {
+  const int64_t K = x_shape.back(), G = (K + group_size - 1) / group_size;
+  return {at::randn(x_shape).to(dtype),
+          at::randint(0, 256, {N, (K + 1) / 2}, at::kByte),
+          (at::randn({N, G}) * 0.1).to(dtype),
+          at::randint(0, 16, {N, G}, at::kFloat).to(dtype),
+          at::randn({N}).to(dtype),
+          group_size};
+}
+
+using Mm = Tensor (*)(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&, int64_t, const OptionalTensor&);
+struct NamedMm {
+  const char* name;
+  Mm call;
+};
+const NamedMm products[] = {{"int4_mm", int4_mm}, {"int4_dynamic_mm", int4_dynamic_mm}};
+
+Tensor call(Mm mm, const Arguments& a) {
+  return mm(a.x, a.weight_packed, a.weight_scale, a.weight_zero_point, a.group_size, a.bias);
+}
+
+// The first line of what a call throws; a c10::Error adds a backtrace after it.
+std::string error_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    const std::string what = error.what();
+    return what.substr(0, what.find('\n'));
+  }
+  return "no error";
+}
+
+TEST(Capabilities, IsJson) {
+  const std::string json = capabilities();
+  EXPECT_EQ(json.front(), '{');
+  EXPECT_EQ(json.back(), '}');
+  for (const char* key :
+       {"version", "torch_abi", "isa", "isa_available", "avx512_bf16", "cuda_archs", "cublaslt", "cusparselt"}) {
+    EXPECT_NE(json.find('"' + std::string(key) + "\": "), std::string::npos) << key;
+  }
+}
+
+TEST(Int4Operators, AgreeWithDense) {
+  for (const at::ScalarType dtype : float_types) {
+    const int64_t K = 70, group_size = 32;
+    const Tensor weight = at::randn({9, K}).to(dtype), x = at::randn({2, 3, K}).to(dtype), bias = at::randn({9}).to(dtype);
+    for (const bool symmetric : {false, true}) {
+      const auto [packed, scale, zero_point] = int4_quantize(weight, group_size, symmetric);
+      EXPECT_EQ(packed.scalar_type(), at::kByte);
+      EXPECT_EQ(scale.scalar_type(), dtype);
+      EXPECT_EQ(zero_point.scalar_type(), dtype);
+      EXPECT_EQ(packed.sizes(), (at::IntArrayRef{9, 35}));
+      EXPECT_EQ(scale.sizes(), (at::IntArrayRef{9, 3}));
+      EXPECT_EQ(zero_point.sizes(), (at::IntArrayRef{9, 3}));
+      if (symmetric) {
+        EXPECT_TRUE(at::equal(int4_dequantize(packed, scale, std::nullopt, group_size, K),
+                              int4_dequantize(packed, scale, zero_point, group_size, K)));
+      }
+      const Tensor w = int4_dequantize(packed, scale, zero_point, group_size, K, at::kFloat);
+      const Tensor dense = at::linear(x.to(at::kFloat), w, bias.to(at::kFloat));
+      auto error = [&](const Tensor& y) {
+        EXPECT_EQ(y.scalar_type(), dtype);
+        EXPECT_EQ(y.sizes(), (at::IntArrayRef{2, 3, 9}));
+        return ((y.to(at::kFloat) - dense).norm() / dense.norm()).item<double>();
+      };
+      // The result's own rounding, at most a unit roundoff, or fp32's; for the dynamic product x's 8 bits, about 0.006, in samples this small up to
+      // thrice that. (The kernel tests bound the error element by element.)
+      const double roundoff = dtype == at::kFloat ? 1e-6 : dtype == at::kHalf ? 0x1p-11 : 0x1p-8;
+      EXPECT_LE(error(int4_mm(x, packed, scale, zero_point, group_size, bias)), roundoff);
+      EXPECT_LE(error(int4_dynamic_mm(x, packed, scale, zero_point, group_size, bias)), 0.02 + roundoff);
+    }
+  }
+}
+
+TEST(Int4Operators, DequantizeToAnyType) {
+  const Arguments a = legal_arguments();
+  EXPECT_EQ(int4_dequantize(a.weight_packed, a.weight_scale.to(at::kHalf), a.weight_zero_point, 32, 70).scalar_type(), at::kHalf);
+  const Tensor exact = int4_dequantize(a.weight_packed, a.weight_scale, a.weight_zero_point, 32, 70);
+  for (const at::ScalarType dtype : float_types) {
+    EXPECT_TRUE(at::equal(int4_dequantize(a.weight_packed, a.weight_scale, a.weight_zero_point, 32, 70, dtype), exact.to(dtype)));
+  }
+}
+
+TEST(Int4Operators, EveryCombinationOfTypes) {
+  for (const NamedMm& mm : products) {
+    for (const at::ScalarType x_type : float_types)
+      for (const at::ScalarType scale_type : float_types)
+        for (const at::ScalarType zero_point_type : float_types)
+          for (const at::ScalarType bias_type : float_types) {
+            Arguments a = legal_arguments();
+            a.x = a.x.to(x_type);
+            a.weight_scale = a.weight_scale.to(scale_type);
+            a.weight_zero_point = a.weight_zero_point->to(zero_point_type);
+            a.bias = a.bias->to(bias_type);
+            Arguments as_float = a;
+            as_float.weight_scale = a.weight_scale.to(at::kFloat);
+            as_float.weight_zero_point = a.weight_zero_point->to(at::kFloat);
+            as_float.bias = a.bias->to(at::kFloat);
+            EXPECT_TRUE(at::equal(call(mm.call, a), call(mm.call, as_float))) << mm.name;
+          }
+  }
+}
+
+TEST(Int4Operators, ShapesOfX) {
+  for (const NamedMm& mm : products) {
+    const Arguments a = legal_arguments({12, 70});
+    const Tensor y = call(mm.call, a);
+    Arguments b = a;
+    b.x = a.x.view({2, 3, 2, 70});
+    EXPECT_TRUE(at::equal(call(mm.call, b), y.view({2, 3, 2, 6}))) << mm.name;
+    b.x = a.x.select(0, 4);
+    b.bias = std::nullopt;
+    Arguments row = a;
+    row.x = a.x.narrow(0, 4, 1);
+    row.bias = std::nullopt;
+    EXPECT_TRUE(at::equal(call(mm.call, b), call(mm.call, row).select(0, 0))) << mm.name;
+  }
+}
+
+TEST(Int4Operators, EmptySizes) {
+  for (const NamedMm& mm : products) {
+    Arguments a = legal_arguments({0, 70});
+    EXPECT_EQ(call(mm.call, a).sizes(), (at::IntArrayRef{0, 6})) << mm.name;
+    a = legal_arguments({3, 0, 70});
+    EXPECT_EQ(call(mm.call, a).sizes(), (at::IntArrayRef{3, 0, 6})) << mm.name;
+    a = legal_arguments({3, 70}, 0);
+    EXPECT_EQ(call(mm.call, a).sizes(), (at::IntArrayRef{3, 0})) << mm.name;
+    for (const int64_t M : {1, 3, 40}) {
+      a = legal_arguments({M, 0});
+      EXPECT_TRUE(at::equal(call(mm.call, a), a.bias->expand({M, 6}))) << mm.name << " M=" << M;
+      a.bias = std::nullopt;
+      EXPECT_TRUE(at::equal(call(mm.call, a), at::zeros({M, 6}))) << mm.name << " M=" << M;
+    }
+  }
+  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{0, 5}, {5, 0}, {0, 0}}) {
+    const auto [packed, scale, zero_point] = int4_quantize(at::zeros(shape), 32);
+    EXPECT_EQ(packed.sizes(), (at::IntArrayRef{shape[0], (shape[1] + 1) / 2}));
+    EXPECT_EQ(scale.sizes(), (at::IntArrayRef{shape[0], shape[1] == 0 ? 0 : 1}));
+    EXPECT_EQ(int4_dequantize(packed, scale, zero_point, 32, shape[1]).sizes(), at::IntArrayRef(shape));
+  }
+}
+
+// A tensor with the same values whose memory lies differently.
+std::vector<Tensor> other_layouts(const Tensor& t) {
+  const int64_t last = t.dim() - 1;
+  std::vector<int64_t> wider = t.sizes().vec();
+  wider[last] += 3;
+  std::vector<int64_t> doubled = t.sizes().vec();
+  doubled[last] *= 2;
+  Tensor offset = at::empty(t.numel() + 1, t.options()).narrow(0, 1, t.numel()).view(t.sizes());  // begins at an odd element
+  Tensor padded = at::empty(wider, t.options()).narrow(last, 1, t.size(last));
+  Tensor every_second = at::empty(doubled, t.options()).as_strided(t.sizes(), [&] {
+    std::vector<int64_t> strides = at::empty(doubled, t.options()).strides().vec();
+    strides[last] = 2;
+    return strides;
+  }());
+  std::vector<Tensor> layouts{offset, padded, every_second};
+  if (t.dim() == 2) layouts.push_back(at::empty({t.size(1), t.size(0)}, t.options()).t());
+  for (Tensor& layout : layouts) layout.copy_(t);
+  return layouts;
+}
+
+TEST(Int4Operators, AnyStridesGiveTheSameBits) {
+  for (const at::ScalarType dtype : float_types) {
+    const Arguments a = legal_arguments({5, 70}, 6, 32, dtype);
+    for (const NamedMm& mm : products) {
+      const Tensor y = call(mm.call, a);
+      for (int argument = 0; argument < 5; ++argument) {
+        Arguments b = a;
+        const Tensor original = argument == 0   ? a.x
+                                : argument == 1 ? a.weight_packed
+                                : argument == 2 ? a.weight_scale
+                                : argument == 3 ? *a.weight_zero_point
+                                                : *a.bias;
+        for (const Tensor& layout : other_layouts(original)) {
+          if (argument == 0) b.x = layout;
+          if (argument == 1) b.weight_packed = layout;
+          if (argument == 2) b.weight_scale = layout;
+          if (argument == 3) b.weight_zero_point = layout;
+          if (argument == 4) b.bias = layout;
+          EXPECT_TRUE(at::equal(call(mm.call, b), y)) << mm.name << " argument " << argument << " strides " << layout.strides();
+        }
+      }
+      // Rows and elements that share memory.
+      for (const Tensor& x : {a.x.narrow(0, 0, 1).expand({5, 70}), a.x.narrow(1, 0, 1).expand({5, 70}),
+                              a.x.view({350}).as_strided({5, 70}, {1, 1}), a.x.view({350}).as_strided({5, 70}, {3, 2})}) {
+        Arguments b = a;
+        b.x = x;
+        const Tensor got = call(mm.call, b);
+        b.x = x.contiguous();
+        EXPECT_TRUE(at::equal(got, call(mm.call, b))) << mm.name << " x with strides " << x.strides();
+      }
+      Arguments b = a;
+      b.weight_scale = a.weight_scale.narrow(0, 0, 1).expand({6, 3});
+      b.weight_packed = a.weight_packed.narrow(0, 0, 1).expand({6, 35});
+      b.bias = a.bias->narrow(0, 0, 1).expand({6});
+      const Tensor got = call(mm.call, b);
+      b.weight_scale = b.weight_scale.contiguous();
+      b.weight_packed = b.weight_packed.contiguous();
+      b.bias = b.bias->contiguous();
+      EXPECT_TRUE(at::equal(got, call(mm.call, b))) << mm.name << " expanded weight";
+      b = a;
+      b.x = at::_neg_view(a.x);
+      const Tensor negated = call(mm.call, b);
+      b.x = -a.x;
+      EXPECT_TRUE(at::equal(negated, call(mm.call, b))) << mm.name << " lazily negated x";
+    }
+    const Tensor weight = at::randn({6, 70}).to(dtype);
+    const auto expected = int4_quantize(weight, 32);
+    for (const Tensor& layout : other_layouts(weight)) {
+      const auto got = int4_quantize(layout, 32);
+      EXPECT_TRUE(at::equal(std::get<0>(got), std::get<0>(expected)) && at::equal(std::get<1>(got), std::get<1>(expected)) &&
+                  at::equal(std::get<2>(got), std::get<2>(expected)))
+          << layout.strides();
+    }
+    const Tensor dequantized = int4_dequantize(a.weight_packed, a.weight_scale, a.weight_zero_point, 32, 70);
+    for (const Tensor& packed : other_layouts(a.weight_packed)) {
+      for (const Tensor& scale : other_layouts(a.weight_scale)) {
+        EXPECT_TRUE(at::equal(int4_dequantize(packed, scale, a.weight_zero_point, 32, 70), dequantized))
+            << packed.strides() << scale.strides();
+      }
+    }
+  }
+}
+
+TEST(Int4Operators, DoNotChangeTheirArguments) {
+  for (const NamedMm& mm : products) {
+    const Arguments a = legal_arguments();
+    const Arguments copy{
+        a.x.clone(), a.weight_packed.clone(), a.weight_scale.clone(), a.weight_zero_point->clone(), a.bias->clone(),
+        a.group_size};
+    call(mm.call, a);
+    EXPECT_TRUE(at::equal(a.x, copy.x) && at::equal(a.weight_packed, copy.weight_packed) &&
+                at::equal(a.weight_scale, copy.weight_scale) && at::equal(*a.weight_zero_point, *copy.weight_zero_point) &&
+                at::equal(*a.bias, *copy.bias));
+  }
+}
+
+TEST(Int4Operators, DoNotDependOnTheNumberOfThreads) {
+  const int before = at::get_num_threads();
+  for (const NamedMm& mm : products) {
+    for (const int64_t M : {1, 3, 40}) {
+      const Arguments a = legal_arguments({M, 300}, 130);
+      at::set_num_threads(1);
+      const Tensor once = call(mm.call, a);
+      for (const int threads : {2, 3}) {
+        at::set_num_threads(threads);
+        EXPECT_TRUE(at::equal(call(mm.call, a), once)) << mm.name << " with " << threads << " threads";
+      }
+    }
+  }
+  at::set_num_threads(before);
+}
+
+// Called from a task of torch's pool, where a nested parallel region has one thread.
+TEST(Int4Operators, WorkInsideAParallelRegion) {
+  for (const NamedMm& mm : products) {
+    const Arguments a = legal_arguments({40, 300}, 130);
+    const Tensor expected = call(mm.call, a);
+    std::vector<Tensor> got(4);
+    at::parallel_for(0, 4, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) got[i] = call(mm.call, a);
+    });
+    for (const Tensor& y : got) EXPECT_TRUE(at::equal(y, expected)) << mm.name;
+  }
+}
+
+// A forked child (a DataLoader worker) has none of its parent's pool threads: the operators must not wait for them.
+TEST(Int4Operators, ReturnInAForkedChild) {
+  const Arguments a = legal_arguments({40, 300}, 130);
+  at::parallel_for(0, 1000, 1, [](int64_t, int64_t) {});  // the pool is running
+  for (const NamedMm& mm : products) {
+    const Tensor expected = call(mm.call, a);
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      alarm(30);  // a child that waits for ever is killed
+      const Tensor y = call(mm.call, a);
+      _exit(std::memcmp(y.const_data_ptr(), expected.const_data_ptr(), y.nbytes()) == 0 ? 0 : 1);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status)) << mm.name << ": the child was killed by signal " << WTERMSIG(status);
+    EXPECT_EQ(WEXITSTATUS(status), 0) << mm.name << ": the child got other numbers";
+  }
+}
+
+// ---- errors ----
+
+struct BadCall {
+  std::string error;  // after "{operator}: "
+  std::function<void(Arguments&)> change;
+};
+
+TEST(Errors, Products) {
+  const std::vector<BadCall> bad_calls = {
+      {"x must be float32, float16 or bfloat16, but got int64", [](Arguments& a) { a.x = a.x.to(at::kLong); }},
+      {"x must be float32, float16 or bfloat16, but got float64", [](Arguments& a) { a.x = a.x.to(at::kDouble); }},
+      {"x must be float32, float16 or bfloat16, but got complex64", [](Arguments& a) { a.x = a.x.to(at::kComplexFloat); }},
+      {"x must be float32, float16 or bfloat16, but got bool", [](Arguments& a) { a.x = a.x.to(at::kBool); }},
+      {"x must be float32, float16 or bfloat16, but got float8_e4m3fn", [](Arguments& a) { a.x = a.x.to(at::kFloat8_e4m3fn); }},
+      {"x must have at least 1 dimension, but got a 0-dimensional tensor", [](Arguments& a) { a.x = at::ones({}); }},
+      {"group_size must be at least 1, but got 0", [](Arguments& a) { a.group_size = 0; }},
+      {"group_size must be at least 1, but got -1", [](Arguments& a) { a.group_size = -1; }},
+      {"group_size must be at least 1, but got -9223372036854775808", [](Arguments& a) { a.group_size = INT64_MIN; }},
+      {"weight_packed must be uint8, but got float32", [](Arguments& a) { a.weight_packed = a.weight_packed.to(at::kFloat); }},
+      {"weight_packed must be uint8, but got int8", [](Arguments& a) { a.weight_packed = a.weight_packed.to(at::kChar); }},
+      {"weight_packed must be [N, ceil(K / 2)], but got [210]",
+       [](Arguments& a) { a.weight_packed = a.weight_packed.view({210}); }},
+      {"weight_packed must be [N, ceil(K / 2)], but got []",
+       [](Arguments& a) { a.weight_packed = a.weight_packed.view({210}).select(0, 0); }},
+      {"weight_packed must be [N, ceil(K / 2)], but got [1, 6, 35]",
+       [](Arguments& a) { a.weight_packed = a.weight_packed.unsqueeze(0); }},
+      {"weight_packed must be [N, ceil(K / 2)] = [6, 35], but got [6, 34]",
+       [](Arguments& a) { a.weight_packed = a.weight_packed.narrow(1, 0, 34); }},
+      {"weight_packed must be [N, ceil(K / 2)] = [6, 36], but got [6, 35]",
+       [](Arguments& a) {
+         a.x = at::ones({5, 71});
+       }},
+      {"weight_packed must be [N, ceil(K / 2)] = [6, 0], but got [6, 35]",
+       [](Arguments& a) {
+         a.x = at::ones({5, 0});
+       }},
+      {"weight_scale must be float32, float16 or bfloat16, but got float64",
+       [](Arguments& a) { a.weight_scale = a.weight_scale.to(at::kDouble); }},
+      {"weight_scale must be [N, ceil(K / group_size)] = [6, 3], but got [6, 2]",
+       [](Arguments& a) { a.weight_scale = a.weight_scale.narrow(1, 0, 2); }},
+      {"weight_scale must be [N, ceil(K / group_size)] = [6, 3], but got [5, 3]",
+       [](Arguments& a) { a.weight_scale = a.weight_scale.narrow(0, 0, 5); }},
+      {"weight_scale must be [N, ceil(K / group_size)] = [6, 3], but got [18]",
+       [](Arguments& a) { a.weight_scale = a.weight_scale.view({18}); }},
+      {"weight_scale must be [N, ceil(K / group_size)] = [6, 3], but got []",
+       [](Arguments& a) { a.weight_scale = at::ones({}); }},
+      {"weight_scale must be [N, ceil(K / group_size)] = [6, 5], but got [6, 3]", [](Arguments& a) { a.group_size = 16; }},
+      {"weight_scale must be [N, ceil(K / group_size)] = [6, 1], but got [6, 3]", [](Arguments& a) { a.group_size = INT64_MAX; }},
+      {"weight_zero_point must be float32, float16 or bfloat16, but got int32",
+       [](Arguments& a) { a.weight_zero_point = a.weight_zero_point->to(at::kInt); }},
+      {"weight_zero_point must be [N, ceil(K / group_size)] = [6, 3], but got [6, 1]",
+       [](Arguments& a) { a.weight_zero_point = a.weight_zero_point->narrow(1, 0, 1); }},
+      {"weight_zero_point must be [N, ceil(K / group_size)] = [6, 3], but got []",
+       [](Arguments& a) { a.weight_zero_point = at::ones({}); }},
+      {"bias must be float32, float16 or bfloat16, but got uint8", [](Arguments& a) { a.bias = a.bias->to(at::kByte); }},
+      {"bias must be [N] = [6], but got [5]", [](Arguments& a) { a.bias = a.bias->narrow(0, 0, 5); }},
+      {"bias must be [N] = [6], but got [1, 6]", [](Arguments& a) { a.bias = a.bias->unsqueeze(0); }},
+      {"bias must be [N] = [6], but got []", [](Arguments& a) { a.bias = at::ones({}); }},
+      // What is wrong is found where nothing is to be computed, too,
+      {"bias must be [N] = [6], but got [7]",
+       [](Arguments& a) {
+         a.x = at::ones({0, 70}), a.bias = at::ones({7});
+       }},
+      // and what comes first in the order of the checks is named.
+      {"x must be float32, float16 or bfloat16, but got int32",
+       [](Arguments& a) { a.x = at::ones({}, at::kInt), a.group_size = 0; }},
+      {"group_size must be at least 1, but got 0",
+       [](Arguments& a) { a.group_size = 0, a.weight_packed = at::ones({3}), a.bias = at::ones({9}); }},
+      {"weight_packed must be uint8, but got float32",
+       [](Arguments& a) { a.weight_packed = at::ones({3}), a.weight_scale = at::ones({3}); }},
+      {"weight_scale must be [N, ceil(K / group_size)] = [6, 3], but got [3]",
+       [](Arguments& a) { a.weight_scale = at::ones({3}), a.bias = at::ones({9}); }},
+  };
+  for (const NamedMm& mm : products) {
+    ASSERT_EQ(error_of([&] { call(mm.call, legal_arguments()); }), "no error");
+    for (const BadCall& bad : bad_calls) {
+      Arguments a = legal_arguments();
+      bad.change(a);
+      EXPECT_EQ(error_of([&] { call(mm.call, a); }), std::string(mm.name) + ": " + bad.error);
+    }
+  }
+}
+
+TEST(Errors, Dequantize) {
+  struct Call {
+    Tensor packed, scale;
+    OptionalTensor zero_point;
+    int64_t group_size = 32, in_features = 70;
+    std::optional<at::ScalarType> dtype = std::nullopt;
+  };
+  struct Bad {
+    const char* error;
+    std::function<void(Call&)> change;
+  };
+  const std::vector<Bad> bad_calls = {
+      {"group_size must be at least 1, but got 0", [](Call& c) { c.group_size = 0; }},
+      {"in_features must be at least 0, but got -1", [](Call& c) { c.in_features = -1; }},
+      {"weight_packed must be uint8, but got int32", [](Call& c) { c.packed = c.packed.to(at::kInt); }},
+      {"weight_packed must be [N, ceil(in_features / 2)], but got [210]", [](Call& c) { c.packed = c.packed.view({210}); }},
+      {"weight_packed must be [N, ceil(in_features / 2)] = [6, 36], but got [6, 35]", [](Call& c) { c.in_features = 71; }},
+      {"weight_packed must be [N, ceil(in_features / 2)] = [6, 4611686018427387904], but got [6, 35]",
+       [](Call& c) { c.in_features = INT64_MAX; }},
+      {"weight_scale must be float32, float16 or bfloat16, but got int64", [](Call& c) { c.scale = c.scale.to(at::kLong); }},
+      {"weight_scale must be [N, ceil(in_features / group_size)] = [6, 3], but got [6, 1]",
+       [](Call& c) { c.scale = c.scale.narrow(1, 0, 1); }},
+      {"weight_zero_point must be float32, float16 or bfloat16, but got int64",
+       [](Call& c) { c.zero_point = c.zero_point->to(at::kLong); }},
+      {"weight_zero_point must be [N, ceil(in_features / group_size)] = [6, 3], but got [3]",
+       [](Call& c) { c.zero_point = at::ones({3}); }},
+      {"dtype must be float32, float16 or bfloat16, but got int8", [](Call& c) { c.dtype = at::kChar; }},
+      {"dtype must be float32, float16 or bfloat16, but got float64", [](Call& c) { c.dtype = at::kDouble; }},
+      {"group_size must be at least 1, but got -3", [](Call& c) { c.group_size = -3, c.in_features = -1, c.dtype = at::kChar; }},
+  };
+  for (const Bad& bad : bad_calls) {
+    const Arguments a = legal_arguments();
+    Call c{a.weight_packed, a.weight_scale, a.weight_zero_point};
+    bad.change(c);
+    EXPECT_EQ(error_of([&] { int4_dequantize(c.packed, c.scale, c.zero_point, c.group_size, c.in_features, c.dtype); }),
+              std::string("int4_dequantize: ") + bad.error);
+  }
+}
+
+TEST(Errors, Quantize) {
+  EXPECT_EQ(error_of([] {
+              int4_quantize(at::ones({2, 4}, at::kDouble), 32);
+            }),
+            "int4_quantize: weight must be float32, float16 or bfloat16, but got float64");
+  EXPECT_EQ(error_of([] { int4_quantize(at::ones({4096}), 32); }), "int4_quantize: weight must be [N, K], but got [4096]");
+  EXPECT_EQ(error_of([] { int4_quantize(at::ones({}), 32); }), "int4_quantize: weight must be [N, K], but got []");
+  EXPECT_EQ(error_of([] { int4_quantize(at::ones({1, 2, 3}), 32); }), "int4_quantize: weight must be [N, K], but got [1, 2, 3]");
+  EXPECT_EQ(error_of([] { int4_quantize(at::ones({2, 4}), 0); }), "int4_quantize: group_size must be at least 1, but got 0");
+  EXPECT_EQ(error_of([] { int4_quantize(at::ones({4}, at::kInt), 0); }),
+            "int4_quantize: weight must be float32, float16 or bfloat16, but got int32");
+}
+
+// Tensors without CPU memory: torch's dispatcher finds no kernel for them (python/torchao_ops registers one for meta), so that none gets to ours.
+TEST(Errors, TensorsThatAreNotOrdinaryCpuTensors) {
+  for (const NamedMm& mm : products) {
+    for (int argument = 0; argument < 5; ++argument) {
+      for (const bool sparse : {false, true}) {
+        Arguments a = legal_arguments();
+        auto change = [&](const Tensor& t) { return sparse ? t.to_sparse() : t.to(at::kMeta); };
+        if (argument == 0) a.x = change(a.x);
+        if (argument == 1) a.weight_packed = change(a.weight_packed);
+        if (argument == 2) a.weight_scale = change(a.weight_scale);
+        if (argument == 3) a.weight_zero_point = change(*a.weight_zero_point);
+        if (argument == 4) a.bias = change(*a.bias);
+        EXPECT_NE(error_of([&] { call(mm.call, a); }), "no error")
+            << mm.name << " argument " << argument << (sparse ? " sparse" : " meta");
+      }
+    }
+  }
+}
+
+// ---- the library in the process ----
+
+std::string library_path() {
+  Dl_info info{};
+  void* marker = dlsym(RTLD_DEFAULT, "torchao_ops_registered");
+  if (marker == nullptr || dladdr(marker, &info) == 0) return "";
+  return info.dli_fname;
+}
+
+TEST(Library, RegistersOnceWhenLoadedTwice) {
+  const std::string original = library_path();
+  ASSERT_NE(original, "") << "libtorchao_ops.so is not loaded";
+  const std::string copy =
+      (std::filesystem::temp_directory_path() / ("libtorchao_ops_copy_" + std::to_string(getpid()) + ".so")).string();
+  std::filesystem::copy_file(original, copy);
+  testing::internal::CaptureStderr();  // where torch reports an operator that is registered twice
+  void* second = dlopen(copy.c_str(), RTLD_NOW | RTLD_LOCAL);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  std::filesystem::remove(copy);
+  ASSERT_NE(second, nullptr) << dlerror();
+  const int* second_registered = static_cast<const int*>(dlsym(second, "torchao_ops_registered"));
+  ASSERT_NE(second_registered, dlsym(RTLD_DEFAULT, "torchao_ops_registered")) << "the copy is the same library";
+  EXPECT_EQ(*second_registered, 0);
+  EXPECT_EQ(*static_cast<const int*>(dlsym(RTLD_DEFAULT, "torchao_ops_registered")), 1);
+  const Arguments a = legal_arguments();
+  const Tensor y = call(int4_mm, a);
+  EXPECT_TRUE(at::equal(call(int4_mm, a), y));
+  dlclose(second);
+  EXPECT_TRUE(at::equal(call(int4_mm, a), y)) << "after the copy is gone";
+}
+
+// Runs this program again with TORCHAO_OPS_ISA set (the library reads it once) and returns what its call of every operator printed.
+std::string output_with_isa(const std::string& isa) {
+  const std::string command =
+      "TORCHAO_OPS_ISA=" + isa + " '" + std::filesystem::read_symlink("/proc/self/exe").string() + "' --call-operators";
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string output;
+  char chunk[256];
+  while (std::fgets(chunk, sizeof(chunk), pipe) != nullptr) output += chunk;
+  pclose(pipe);
+  return output;
+}
+
+void call_operators() {
+  const Arguments a = legal_arguments();
+  for (const std::function<void()>& call_one :
+       std::vector<std::function<void()>>{[] { capabilities(); },
+                                          [] {
+                                            int4_quantize(at::ones({2, 4}), 2);
+                                          },
+                                          [&] { int4_dequantize(a.weight_packed, a.weight_scale, std::nullopt, 32, 70); },
+                                          [&] { call(int4_mm, a); }, [&] { call(int4_dynamic_mm, a); }}) {
+    std::printf("%s\n", error_of(call_one).c_str());
+  }
+  std::printf("%s\n", error_of([] { std::printf("%s\n", capabilities().c_str()); }).c_str());
+}
+
+TEST(Library, IsaThatIsNotKnownIsAnErrorOfEveryOperator) {
+  const std::string output = output_with_isa("mmx");
+  for (const char* op : {"capabilities", "int4_quantize", "int4_dequantize", "int4_mm", "int4_dynamic_mm"}) {
+    EXPECT_NE(
+        output.find(std::string(op) + ": the environment variable TORCHAO_OPS_ISA must be scalar, avx2 or avx512, but got mmx\n"),
+        std::string::npos)
+        << output;
+  }
+}
+
+TEST(Library, IsaCanBeForced) {
+  const std::string output = output_with_isa("scalar");
+  EXPECT_EQ(output.find("no error\nno error\nno error\nno error\nno error\n{"), 0u) << output;
+  EXPECT_NE(output.find("\"isa\": \"scalar\""), std::string::npos) << output;
+}
+
+TEST(Library, IsaThatThisCpuLacksIsAnError) {
+  const std::string available = capabilities();
+  const std::string output = output_with_isa("avx512");
+  if (available.find("\"avx512\"") != std::string::npos) {
+    EXPECT_NE(output.find("\"isa\": \"avx512\""), std::string::npos) << output;
+  } else {
+    EXPECT_NE(
+        output.find(
+            "int4_mm: the environment variable TORCHAO_OPS_ISA must name an instruction set that this CPU has, but got avx512\n"),
+        std::string::npos)
+        << output;
+  }
+}
+
+}  // namespace
+}  // namespace torchao_ops::test
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::string(argv[1]) == "--call-operators") {
+    torchao_ops::test::call_operators();
+    return 0;
+  }
+  testing::InitGoogleTest(&argc, argv);
+  at::manual_seed(1);
+  return RUN_ALL_TESTS();
+}
