@@ -181,6 +181,7 @@ class Int4DynamicPrefill {
   // Sum can take. `scales` has a row of G for each n.
   template <int block_rows, int vectors>
   TORCHAO_OPS_NOINLINE void block(const int32_t* tile, const float* x, int64_t word, int64_t count, const float* scales, float* sums) const {
+    const int64_t G = G_;
     int64_t group = word / group_words_;
     int64_t group_left = group_words_ - word % group_words_;
     for (int64_t i = 0; i < count;) {
@@ -191,6 +192,8 @@ class Int4DynamicPrefill {
       for (int n = 0; n < block_rows; ++n)
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; ++v) s[n][v] = Dot::zero_sum();
+      // Unrolled, so that the sums stay in their registers: GCC 12 copies each of them once an iteration.
+#pragma GCC unroll 4
       for (const int64_t end = i + run; i < end; ++i) {
         typename V::Int xs[vectors];
 #pragma GCC unroll 2
@@ -204,7 +207,7 @@ class Int4DynamicPrefill {
       }
 #pragma GCC unroll 24
       for (int n = 0; n < block_rows; ++n) {
-        const Float scale = V::set(scales[n * G_ + group]);
+        const Float scale = V::set(scales[n * G + group]);
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; ++v) {
           float* out = sums + n * panel + v * V::lanes;
