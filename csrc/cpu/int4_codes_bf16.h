@@ -10,12 +10,17 @@
 namespace torchao_ops {
 namespace {
 
-// sum + the two bf16 products of each lane.
+// vdpbf16ps: sum + the two bf16 products of each 32-bit lane. See simd_avx512.h for why it is not an intrinsic.
 TORCHAO_OPS_INLINE __m512 dot_bf16(__m512 sum, __m512i a, __m512i b) {
+#ifdef TORCHAO_OPS_EMULATE_AVX512
   __m512bh pairs_a, pairs_b;
   std::memcpy(&pairs_a, &a, sizeof(a));
   std::memcpy(&pairs_b, &b, sizeof(b));
   return _mm512_dpbf16_ps(sum, pairs_a, pairs_b);
+#else
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+#endif
 }
 
 // For Int4Decode. A 32-bit lane holds 8 codes, 4 in each of two words; part j takes nibble j of both, elements j and 4 + j of the lane.

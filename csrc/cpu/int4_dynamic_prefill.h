@@ -192,8 +192,6 @@ class Int4DynamicPrefill {
       for (int n = 0; n < block_rows; ++n)
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; ++v) s[n][v] = Dot::zero_sum();
-      // Unrolled, so that the sums stay in their registers: GCC 12 copies each of them once an iteration.
-#pragma GCC unroll 4
       for (const int64_t end = i + run; i < end; ++i) {
         typename V::Int xs[vectors];
 #pragma GCC unroll 2

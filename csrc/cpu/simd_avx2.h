@@ -126,7 +126,11 @@ struct Avx2DotU4S8 {
   static constexpr int64_t max_words = 8;
   static constexpr int block_rows = 4;  // 4 * 2 sums, 2 vectors of x, a broadcast word and a product of 16 registers
   TORCHAO_OPS_INLINE static Sum zero_sum() { return _mm256_setzero_si256(); }
-  TORCHAO_OPS_INLINE static Sum dot(Sum sum, __m256i x, __m256i w) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(w, x)); }
+  TORCHAO_OPS_INLINE static Sum dot(Sum sum, __m256i x, __m256i w) {
+    // The addition as an instruction, so that it is done in place: GCC 12 copies each sum once an iteration.
+    asm("vpaddw %1, %0, %0" : "+x"(sum) : "x"(_mm256_maddubs_epi16(w, x)));
+    return sum;
+  }
   TORCHAO_OPS_INLINE static __m256 to_float(Sum sum) { return _mm256_cvtepi32_ps(_mm256_madd_epi16(sum, _mm256_set1_epi16(1))); }
 };
 
