@@ -32,11 +32,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--weights", choices=("cold", "warm"), default="cold")
     parser.add_argument("--dtype", choices=DTYPES, default="bf16", help="of x")
+    parser.add_argument(
+        "--clock",
+        choices=timing.CLOCKS,
+        default="wall",
+        help="cpu: with one thread, on a machine that others use as well",
+    )
     parser.add_argument("--operators", type=comma_separated(str), default=["int4_mm", "int4_dynamic_mm"])
     parser.add_argument(
         "--against", type=comma_separated(str), default=["F.linear float32"], help="parts of candidates' names"
     )
     arguments = parser.parse_args()
+    if arguments.clock == "cpu" and arguments.threads != 1:
+        parser.error("--clock cpu adds up the threads' time, so it needs --threads 1")
 
     constructors = int4_candidates([arguments.group], DTYPES[arguments.dtype])
     ours = [f"{operator} g{arguments.group}" for operator in arguments.operators]
@@ -52,6 +60,7 @@ def main() -> None:
         temperatures=[arguments.weights],
         rounds=5,
         budget_seconds=0.1,
+        clock=arguments.clock,
     )
 
     def show(case: list[Row]) -> None:

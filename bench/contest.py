@@ -54,7 +54,7 @@ class Row:
 
 @dataclass
 class Settings:
-    """What to run. rounds and budget_seconds are those of timing.interleave."""
+    """What to run. rounds, budget_seconds and clock are those of timing.interleave."""
 
     shapes: list[tuple[int, int]]
     batches: list[int]
@@ -62,6 +62,7 @@ class Settings:
     temperatures: list[str]  # "cold", "warm"
     rounds: int
     budget_seconds: float
+    clock: str = "wall"
 
 
 def construct(candidates: dict[str, Callable[[], Candidate]]) -> tuple[list[Candidate], dict[str, str]]:
@@ -208,6 +209,7 @@ class Contest:
                 temperature == "warm",
                 self.settings.rounds,
                 self.settings.budget_seconds,
+                self.settings.clock,
             )
         finally:
             gc.enable()
