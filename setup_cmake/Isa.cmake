@@ -14,5 +14,5 @@ function(torchao_ops_isa_library isa)
   add_library(torchao_ops_${isa} OBJECT ${ARGN})
   target_include_directories(torchao_ops_${isa} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
   # Kernels do not throw; without exceptions there is no weak reference to their personality routine either.
-  target_compile_options(torchao_ops_${isa} PRIVATE -O3 -fno-exceptions ${TORCHAO_OPS_ISA_FLAGS_${isa}})
+  target_compile_options(torchao_ops_${isa} PRIVATE $<$<NOT:$<BOOL:${TORCHAO_OPS_SANITIZE}>>:-O3> -fno-exceptions ${TORCHAO_OPS_ISA_FLAGS_${isa}})
 endfunction()
