@@ -162,7 +162,7 @@ struct Tiling {
       : tile_n(max_tile_n),
         panels(ceil_div(M, rows_per_panel)),
         panels_per_chunk(panels * rows_per_panel < chunk_m ? panels : chunk_m / rows_per_panel),
-        chunks(ceil_div(panels, panels_per_chunk)) {
+        chunks(panels == 0 ? 0 : ceil_div(panels, panels_per_chunk)) {
     while (tile_n > 24 && ceil_div(N, tile_n) * chunks < 4 * threads) tile_n /= 2;
     tiles = ceil_div(N, tile_n);
   }

@@ -17,7 +17,9 @@ int64_t page_size() { return sysconf(_SC_PAGESIZE); }
 char current_case[1024];
 
 void on_crash(int signal) {
-  const char* what = signal == SIGILL ? "illegal instruction" : "memory outside its buffers, or a write to an input";
+  const char* what = signal == SIGILL   ? "illegal instruction"
+                     : signal == SIGFPE ? "integer division by zero"
+                                        : "memory outside its buffers, or a write to an input";
   char text[1200];
   const int length = std::snprintf(text, sizeof(text), "\nCRASH (%s) in %s\n", what, current_case);
   if (write(STDERR_FILENO, text, static_cast<size_t>(length)) < 0) _exit(3);
@@ -75,7 +77,7 @@ void GuardedBuffer::set_writable(bool writable) {
 void describe_current_case(const char* description) { std::snprintf(current_case, sizeof(current_case), "%s", description); }
 
 void report_crashes() {
-  for (const int signal : {SIGSEGV, SIGBUS, SIGILL}) std::signal(signal, on_crash);
+  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) std::signal(signal, on_crash);
 }
 
 }  // namespace torchao_ops::test

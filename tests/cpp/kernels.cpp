@@ -6,6 +6,7 @@
 #include "csrc/cpu/int4_dynamic_mm.h"
 #include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/int4_quantize.h"
+#include "csrc/cpu/isa.h"
 
 namespace torchao_ops::test {
 namespace {
@@ -17,36 +18,36 @@ constexpr bool emulated = false;
 #endif
 
 const Int4MmKernel all_int4_mm[] = {
-    {"int4_mm", std::nullopt, nullptr, int4_mm},
-    {"int4_mm_scalar", Isa::scalar, nullptr, int4_mm_scalar},
-    {"int4_mm_decode_avx2", Isa::avx2, supports_int4_mm_decode, int4_mm_decode_avx2},
-    {"int4_mm_prefill_avx2", Isa::avx2, nullptr, int4_mm_prefill_avx2},
-    {"int4_mm_decode_avx512", Isa::avx512, supports_int4_mm_decode, int4_mm_decode_avx512},
-    {"int4_mm_prefill_avx512", Isa::avx512, nullptr, int4_mm_prefill_avx512},
-    {"int4_mm_decode_avx512_bf16", Isa::avx512, supports_int4_mm_decode_bf16, int4_mm_decode_avx512_bf16, cpu_has_avx512_bf16},
-    {"int4_mm_prefill_avx512_bf16", Isa::avx512, supports_int4_mm_prefill_bf16, int4_mm_prefill_avx512_bf16, cpu_has_avx512_bf16},
+    {"int4_mm", Needs::dispatch, nullptr, int4_mm},
+    {"int4_mm_scalar", Needs::scalar, nullptr, int4_mm_scalar},
+    {"int4_mm_decode_avx2", Needs::avx2, supports_int4_mm_decode, int4_mm_decode_avx2},
+    {"int4_mm_prefill_avx2", Needs::avx2, nullptr, int4_mm_prefill_avx2},
+    {"int4_mm_decode_avx512", Needs::avx512, supports_int4_mm_decode, int4_mm_decode_avx512},
+    {"int4_mm_prefill_avx512", Needs::avx512, nullptr, int4_mm_prefill_avx512},
+    {"int4_mm_decode_avx512_bf16", Needs::avx512_bf16, supports_int4_mm_decode_bf16, int4_mm_decode_avx512_bf16},
+    {"int4_mm_prefill_avx512_bf16", Needs::avx512_bf16, supports_int4_mm_prefill_bf16, int4_mm_prefill_avx512_bf16},
 };
 
 const Int4MmKernel all_int4_dynamic_mm[] = {
-    {"int4_dynamic_mm", std::nullopt, nullptr, int4_dynamic_mm},
-    {"int4_dynamic_mm_scalar", Isa::scalar, nullptr, int4_dynamic_mm_scalar},
-    {"int4_dynamic_mm_decode_avx2", Isa::avx2, supports_int4_dynamic_mm_decode, int4_dynamic_mm_decode_avx2},
-    {"int4_dynamic_mm_prefill_avx2", Isa::avx2, nullptr, int4_dynamic_mm_prefill_avx2},
-    {"int4_dynamic_mm_decode_avx512", Isa::avx512, supports_int4_dynamic_mm_decode, int4_dynamic_mm_decode_avx512},
-    {"int4_dynamic_mm_prefill_avx512", Isa::avx512, nullptr, int4_dynamic_mm_prefill_avx512},
+    {"int4_dynamic_mm", Needs::dispatch, nullptr, int4_dynamic_mm},
+    {"int4_dynamic_mm_scalar", Needs::scalar, nullptr, int4_dynamic_mm_scalar},
+    {"int4_dynamic_mm_decode_avx2", Needs::avx2, supports_int4_dynamic_mm_decode, int4_dynamic_mm_decode_avx2},
+    {"int4_dynamic_mm_prefill_avx2", Needs::avx2, nullptr, int4_dynamic_mm_prefill_avx2},
+    {"int4_dynamic_mm_decode_avx512", Needs::avx512, supports_int4_dynamic_mm_decode, int4_dynamic_mm_decode_avx512},
+    {"int4_dynamic_mm_prefill_avx512", Needs::avx512, nullptr, int4_dynamic_mm_prefill_avx512},
 };
 
 const Int4QuantizeKernel all_int4_quantize[] = {
-    {"int4_quantize", std::nullopt, nullptr, int4_quantize},
-    {"int4_quantize_scalar", Isa::scalar, nullptr, int4_quantize_scalar},
-    {"int4_quantize_avx2", Isa::avx2, nullptr, int4_quantize_avx2},
+    {"int4_quantize", Needs::dispatch, nullptr, int4_quantize},
+    {"int4_quantize_scalar", Needs::scalar, nullptr, int4_quantize_scalar},
+    {"int4_quantize_avx2", Needs::avx2, nullptr, int4_quantize_avx2},
 };
 
 const Int4DequantizeKernel all_int4_dequantize[] = {
-    {"int4_dequantize", std::nullopt, nullptr, int4_dequantize},
-    {"int4_dequantize_scalar", Isa::scalar, nullptr, int4_dequantize_scalar},
-    {"int4_dequantize_avx2", Isa::avx2, nullptr, int4_dequantize_avx2},
-    {"int4_dequantize_avx512", Isa::avx512, nullptr, int4_dequantize_avx512},
+    {"int4_dequantize", Needs::dispatch, nullptr, int4_dequantize},
+    {"int4_dequantize_scalar", Needs::scalar, nullptr, int4_dequantize_scalar},
+    {"int4_dequantize_avx2", Needs::avx2, nullptr, int4_dequantize_avx2},
+    {"int4_dequantize_avx512", Needs::avx512, nullptr, int4_dequantize_avx512},
 };
 
 struct Row {
@@ -61,19 +62,42 @@ std::map<std::string, Row>& rows() {
   return all;
 }
 
-const char* skip_reason(std::optional<Isa> isa, bool (*cpu_has_extension)()) {
-  if (emulated) return isa == Isa::avx512 ? nullptr : "not emulated: another program tests it";
-  if (isa && !cpu_has(*isa)) return "this CPU lacks the instruction set";
-  if (cpu_has_extension != nullptr && !cpu_has_extension()) return "this CPU lacks an extension of the instruction set";
-  return nullptr;
+const char* isa_of(Needs needs) {
+  switch (needs) {
+    case Needs::dispatch: return "dispatch";
+    case Needs::scalar: return "scalar";
+    case Needs::avx2: return "avx2";
+    case Needs::avx512: return "avx512";
+    case Needs::avx512_bf16: return "avx512_bf16";
+  }
+  return "";
+}
+
+bool cpu_can_run(Needs needs) {
+  switch (needs) {
+    case Needs::dispatch: return true;
+    case Needs::scalar: return cpu_has(Isa::scalar);
+    case Needs::avx2: return cpu_has(Isa::avx2);
+    case Needs::avx512: return cpu_has(Isa::avx512);
+    case Needs::avx512_bf16: return cpu_has_avx512_bf16();
+  }
+  return false;
+}
+
+const char* skip_reason(Needs needs) {
+  if (emulated) {
+    if (needs == Needs::avx512 || needs == Needs::avx512_bf16) return nullptr;
+    return "another program tests what needs no emulation";
+  }
+  return cpu_can_run(needs) ? nullptr : "this CPU lacks the instruction set";
 }
 
 template <class Table>
 auto runnable(const Table& table) {
   std::vector<std::decay_t<decltype(table[0])>> kernels;
   for (const auto& kernel : table) {
-    const char* reason = skip_reason(kernel.isa, kernel.cpu_has_extension);
-    const std::string isa = kernel.isa ? isa_name(*kernel.isa) : "dispatch";
+    const char* reason = skip_reason(kernel.needs);
+    const std::string isa = isa_of(kernel.needs);
     rows().insert({kernel.name, Row{emulated ? isa + ", emulated" : isa, reason, 0}});
     if (reason == nullptr) kernels.push_back(kernel);
   }
@@ -100,7 +124,7 @@ Summary summary() {
     }
     result.text += std::to_string(row.cases) + " cases\n";
     result.complete = result.complete && row.cases > 0;
-    avx512_ran = avx512_ran || (row.isa == isa_name(Isa::avx512) && row.cases > 0);
+    avx512_ran = avx512_ran || (row.isa == isa_of(Needs::avx512) && row.cases > 0);
   }
   if (!emulated && !rows().empty() && cpu_has(Isa::avx512) && !avx512_ran) {
     result.text += "  no avx512 kernel ran, though this CPU has AVX-512\n";

@@ -1,11 +1,9 @@
-// The kernels under test. A new kernel is a new line in kernels.cpp; every test then runs it wherever this CPU has its ISA.
+// The kernels under test. A new kernel is a new line in kernels.cpp; every test then runs it on every CPU that can execute it.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "csrc/cpu/isa.h"
 #include "csrc/spec/int4_dequantize.h"
 #include "csrc/spec/int4_mm.h"
 #include "csrc/spec/int4_quantize.h"
@@ -14,20 +12,22 @@
 
 namespace torchao_ops::test {
 
+// What a kernel needs of the CPU. `dispatch`: nothing, it is the dispatcher, which chooses a kernel itself.
+enum class Needs { dispatch, scalar, avx2, avx512, avx512_bf16 };
+
 template <class Args>
 struct Kernel {
   const char* name;
-  std::optional<Isa> isa;         // none: the dispatcher, which chooses a kernel itself
+  Needs needs;
   bool (*supports)(const Args&);  // null: all arguments
   Status (*run)(const Args&, const Parallel&);
-  bool (*cpu_has_extension)() = nullptr;  // of the ISA; null: the kernel needs none
 };
 
 using Int4MmKernel = Kernel<Int4MmArgs>;
 using Int4QuantizeKernel = Kernel<Int4QuantizeArgs>;
 using Int4DequantizeKernel = Kernel<Int4DequantizeArgs>;
 
-// The kernels of an operator that can run here: those whose ISA this CPU has, and the dispatcher. In the program that is built with
+// The kernels of an operator that can run here: those that this CPU can execute, and the dispatcher. In the program that is built with
 // emulated AVX-512 (TORCHAO_OPS_EMULATE_AVX512): its AVX-512 kernels only.
 std::vector<Int4MmKernel> int4_mm_kernels();
 std::vector<Int4MmKernel> int4_dynamic_mm_kernels();

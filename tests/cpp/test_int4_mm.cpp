@@ -282,7 +282,7 @@ TEST_P(Int4Mm, RowsDoNotDependOnTheirNumber) {
       row.set_bias(n, problem.bias(n));
     }
     for (const Int4MmKernel& kernel : kernels_) {
-      if (!kernel.isa || !takes(kernel, problem.args()) || !takes(kernel, row.args())) continue;
+      if (kernel.needs == Needs::dispatch || !takes(kernel, problem.args()) || !takes(kernel, row.args())) continue;
       SCOPED_TRACE(std::string(kernel.name) + " row " + std::to_string(m) + " of " + text_of(c));
       const std::vector<uint8_t> all = problem.run(kernel.name, kernel.run, Parallel{});
       const int64_t bytes = c.N * size_of(c.x_type);
