@@ -214,7 +214,7 @@ def test_values_and_layouts_with_every_other_instruction_set(isa):
         env={**os.environ, "TORCHAO_OPS_ISA": isa, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=540,
     )
     assert result.returncode == 0, result.stdout[-8000:]
     assert f"ISA in use {isa}" in result.stdout

@@ -75,7 +75,7 @@ def _mm_fake(op: str):
 
 def _mm_setup_context(op: str):
     def setup_context(ctx, inputs, output) -> None:
-        x, weight_packed, weight_scale, weight_zero_point, group_size, bias = inputs
+        x, weight_packed, weight_scale, weight_zero_point, group_size, _ = inputs
         for name, tensor in (("weight_scale", weight_scale), ("weight_zero_point", weight_zero_point)):
             # There is no gradient for these; None would let a training run go on as if there were.
             torch._check(
@@ -85,7 +85,6 @@ def _mm_setup_context(op: str):
         ctx.save_for_backward(weight_packed, weight_scale, weight_zero_point)
         ctx.group_size = group_size
         ctx.in_features = x.shape[-1]
-        ctx.bias_dtype = None if bias is None else bias.dtype
 
     return setup_context
 
@@ -99,6 +98,6 @@ def _mm_backward(ctx, grad_output: Tensor):
         )
         grad_x = grad_output @ weight
     # A bias that the caller leaves out is not among the inputs at all.
-    if ctx.bias_dtype is not None and ctx.needs_input_grad[5]:
-        grad_bias = grad_output.float().sum_to_size(grad_output.shape[-1]).to(ctx.bias_dtype)
+    if any(ctx.needs_input_grad[5:]):
+        grad_bias = grad_output.float().sum_to_size(grad_output.shape[-1])  # autograd casts it to the bias's dtype
     return grad_x, None, None, None, None, grad_bias
