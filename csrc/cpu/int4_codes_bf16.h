@@ -73,38 +73,32 @@ struct Bf16Tile {
   }
 };
 
-// Columns of an int4 weight as bf16, each group's 16 possible weights in a table.
-class Int4ColumnsBf16 {
+// Int4Dequantizer for bf16, each group's 16 possible weights in a table.
+class Int4DequantizerBf16 : public Int4Dequantizer<Avx512> {
  public:
-  TORCHAO_OPS_INLINE Int4ColumnsBf16(const int4::Weight& weight, int64_t k, int64_t count)
-      : columns_(weight, k, count),
-        w_(weight),
-        k_(k),
-        count_(count),
-        first_group_(k / weight.group_size),
-        first_end_(weight.group_size - k % weight.group_size),
-        tables_(weight.group_size % 32 == 0 || weight.group_size >= weight.K) {}
+  TORCHAO_OPS_INLINE Int4DequantizerBf16(const int4::Weight& weight, float* scratch)
+      : Int4Dequantizer<Avx512>(weight, scratch), tables_(weight.group_size % 32 == 0 || weight.group_size >= weight.K) {}
 
-  TORCHAO_OPS_INLINE void dequantize(int64_t n, BFloat16* out) const {
+  TORCHAO_OPS_INLINE void dequantize(int64_t row, BFloat16* out) const {
     if (!tables_) {
-      columns_.dequantize(n, out);
+      Int4Dequantizer<Avx512>::dequantize(row, out);
       return;
     }
-    columns_.prefetch_next(n);
-    const uint8_t* codes = w_.packed + n * w_.packed_row_stride + k_ / 2;
-    int64_t group = first_group_, group_end = first_end_;
-    for (int64_t i = 0; i < count_; group_end += w_.group_size, ++group) {
-      const __m512i table = table_of(w_.scale_at(n, group), w_.zero_point_at(n, group));
-      const int64_t end = group_end < count_ ? group_end : count_;
-      for (; i + 32 <= end; i += 32) Avx512::store_bits(out + i, lookup(table, codes + i / 2));
-      if (i < end) {  // the end of the columns, perhaps of the row: no byte beyond may be read, nor written
+    prefetch_next(row);
+    const uint8_t* packed = codes(row);
+    for_each_group(row, [&](int64_t begin, int64_t end, float scale, float zero_point) {
+      const __m512i table = table_of(scale, zero_point);
+      const int64_t vectors = (end - begin) / 32;
+      for (int64_t v = 0; v < vectors; ++v, packed += 16, out += 32) Avx512::store_bits(out, lookup(table, packed));
+      const int64_t left = (end - begin) % 32;
+      if (left != 0) {  // the end of the columns, perhaps of the row: no byte beyond may be read, nor written
         uint8_t rest[16] = {};
-        for (int64_t j = 0; 2 * j < end - i; ++j) rest[j] = codes[i / 2 + j];
+        for (int64_t j = 0; 2 * j < left; ++j) rest[j] = packed[j];
         BFloat16 numbers[32];
         Avx512::store_bits(numbers, lookup(table, rest));
-        for (int64_t j = 0; i < end; ++i, ++j) out[i] = numbers[j];
+        for (int64_t j = 0; j < left; ++j) out[j] = numbers[j];
       }
-    }
+    });
   }
 
  private:
@@ -125,9 +119,6 @@ class Int4ColumnsBf16 {
     return _mm512_permutexvar_epi16(_mm512_cvtepu8_epi16(ordered), table);
   }
 
-  const Int4Columns<Avx512> columns_;
-  const int4::Weight& w_;
-  const int64_t k_, count_, first_group_, first_end_;
   const bool tables_;
 };
 

@@ -3,22 +3,30 @@
 
 #include "csrc/cpu/int4_dequantize.h"
 #include "csrc/cpu/int4_dequantizer.h"
+#include "csrc/cpu/scratch.h"
 
 namespace torchao_ops {
 namespace {
 
 template <class V>
 TORCHAO_OPS_INLINE Status int4_dequantize_rows(const Int4DequantizeArgs& args, const Parallel& parallel) {
-  const int64_t N = args.weight.N, K = args.weight.K;
-  const Int4Columns<V> columns(args.weight, 0, K);
   constexpr int64_t piece_rows = 16;
-  for_each_piece(parallel, ceil_div(N, piece_rows), [&](int64_t piece, int64_t) {
-    const int64_t end = N - piece * piece_rows < piece_rows ? N : (piece + 1) * piece_rows;
-    for (int64_t n = piece * piece_rows; n < end; ++n) {
+  const int64_t N = args.weight.N, K = args.weight.K;
+  const int64_t threads = parallel.threads < 1 ? 1 : parallel.threads;
+  const int64_t scratch_size = Int4Dequantizer<V>::scratch_size(args.weight, piece_rows);
+  Scratch<float> scratch(threads * scratch_size);
+  if (!all_allocated(scratch)) return Status::out_of_memory;
+  for_each_piece(parallel, ceil_div(N, piece_rows), [&](int64_t piece, int64_t worker) {
+    const int64_t n_begin = piece * piece_rows, rows = N - n_begin < piece_rows ? N - n_begin : piece_rows;
+    Int4Dequantizer<V> dequantizer(args.weight, scratch.get() + worker * scratch_size);
+    dequantizer.set_rows(n_begin, rows);
+    dequantizer.set_columns(0, K);
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t at = (n_begin + row) * K;
       switch (args.out_type) {
-        case FloatType::f32: columns.dequantize(n, static_cast<float*>(args.out) + n * K); break;
-        case FloatType::f16: columns.dequantize(n, static_cast<Half*>(args.out) + n * K); break;
-        case FloatType::bf16: columns.dequantize(n, static_cast<BFloat16*>(args.out) + n * K); break;
+        case FloatType::f32: dequantizer.dequantize(row, static_cast<float*>(args.out) + at); break;
+        case FloatType::f16: dequantizer.dequantize(row, static_cast<Half*>(args.out) + at); break;
+        case FloatType::bf16: dequantizer.dequantize(row, static_cast<BFloat16*>(args.out) + at); break;
       }
     }
   });

@@ -9,7 +9,6 @@
 // Dot is the ISA's integer product: Sum, zero_sum, dot(sum, x, w) of words, to_float; max_words a Sum can take.
 #pragma once
 
-#include "csrc/cpu/int4_dequantizer.h"
 #include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/panels.h"
 #include "csrc/cpu/quantize_row.h"
@@ -111,11 +110,7 @@ class Int4DynamicPrefill {
     }
     for (int64_t word = 0; word < words_; word += block_words) {
       const int64_t count = words_ - word < block_words ? words_ - word : block_words;
-      const Int4Columns<V> ahead(w_, word * step, count * step);
-      for (int64_t n = 0; n < columns; ++n) {
-        ahead.prefetch_next(n_begin + n);
-        unpack(n_begin + n, word, count, tile + n * block_words);
-      }
+      for (int64_t n = 0; n < columns; ++n) unpack(n_begin + n, word, count, tile + n * block_words);
       for (int64_t p = 0; p < panels; ++p) {
         const float* x = x_.get() + ((panel_begin + p) * words_ + word) * panel;
         float* s = sums + p * tiling_.tile_n * panel;
@@ -163,7 +158,10 @@ class Int4DynamicPrefill {
     if (group_k_ % step == 0 || G_ == 1) {  // no padding but at the end
       const int64_t k = word * step;
       const int64_t k_end = k + count * step < w_.K ? k + count * step : w_.K;
-      unpack_codes(w_.packed + n * w_.packed_row_stride + k / 2, k_end - k, codes);
+      const uint8_t* packed = w_.packed + n * w_.packed_row_stride + k / 2;
+      // The codes that follow, for the next tile: see Int4Dequantizer::prefetch_next.
+      for (int64_t byte = count * step / 2; byte < count * step; byte += 64) __builtin_prefetch(packed + byte);
+      unpack_codes(packed, k_end - k, codes);
       for (int64_t i = k_end - k; i < count * step; ++i) codes[i] = 0;
       return;
     }

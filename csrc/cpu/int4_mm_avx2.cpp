@@ -12,7 +12,7 @@ Status int4_mm_decode_avx2(const Int4MmArgs& args, const Parallel& parallel) {
 }
 
 Status int4_mm_prefill_avx2(const Int4MmArgs& args, const Parallel& parallel) {
-  return mm_prefill<Fp32Tile<Avx2>, Int4Columns<Avx2>>(args.mm, args.weight, parallel);
+  return mm_prefill<Fp32Tile<Avx2>, Int4Dequantizer<Avx2>>(args.mm, args.weight, parallel);
 }
 
 }  // namespace torchao_ops

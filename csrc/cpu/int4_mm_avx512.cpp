@@ -12,7 +12,7 @@ Status int4_mm_decode_avx512(const Int4MmArgs& args, const Parallel& parallel) {
 }
 
 Status int4_mm_prefill_avx512(const Int4MmArgs& args, const Parallel& parallel) {
-  return mm_prefill<Fp32Tile<Avx512>, Int4Columns<Avx512>>(args.mm, args.weight, parallel);
+  return mm_prefill<Fp32Tile<Avx512>, Int4Dequantizer<Avx512>>(args.mm, args.weight, parallel);
 }
 
 }  // namespace torchao_ops

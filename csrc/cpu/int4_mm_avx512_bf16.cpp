@@ -40,7 +40,7 @@ void recompute_unusual(const Int4MmArgs& args, const Parallel& parallel) {
 }  // namespace
 
 Status int4_mm_prefill_avx512_bf16(const Int4MmArgs& args, const Parallel& parallel) {
-  const Status status = mm_prefill<Bf16Tile, Int4ColumnsBf16>(args.mm, args.weight, parallel);
+  const Status status = mm_prefill<Bf16Tile, Int4DequantizerBf16>(args.mm, args.weight, parallel);
   if (status == Status::ok) recompute_unusual(args, parallel);
   return status;
 }

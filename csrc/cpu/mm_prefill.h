@@ -3,10 +3,10 @@
 //
 // The product is formed transposed: the elements of a dequantized weight row are broadcast, and a vector's lanes are rows of x. So the weight
 // needs no interleaving; x is packed once per call (panels.h), and blocks of 8 x 8 results turn when they are stored. Every result is a
-// sum over k in blocks of block_k, each in order: it depends neither on the other rows of x nor on the number of threads.
+// sum over k in runs of prefill_sum_k, each in order: it depends neither on the other rows of x nor on the number of threads.
 //
-// Tile is the arithmetic (panels.h). Columns(weight, k, count) stands for columns [k, k + count) of the weight; its dequantize(n, out) gives
-// those of row n as Tile::Element.
+// Tile is the arithmetic (panels.h). Dequantizer gives numbers of the weight as Tile::Element, for rows and columns that are set in turn
+// (int4_dequantizer.h).
 #pragma once
 
 #include "csrc/cpu/panels.h"
@@ -18,11 +18,14 @@
 namespace torchao_ops {
 namespace {
 
-// k that a tile holds. In a block, the sums of fp32 products are formed in order, so that a longer one has larger rounding errors (128 keeps
-// them below a dense fp32 product's); it also has a panel of x (8 KiB of fp32) in the first-level cache and a tile (48 KiB) in the second.
-constexpr int64_t prefill_block_k = 128;
+// k that a tile holds: long enough that dequantizing a row's piece does not cost more in set-up than in work, short enough that the tile (96 KiB
+// of fp32) stays in a second-level cache of 256 KiB.
+constexpr int64_t prefill_block_k = 256;
+// k that are summed in order before they are added to the sum of what came before. Rounding errors grow with it; 128 keeps those of fp32 products
+// below a dense fp32 product's, and a panel of x (8 KiB) in the first-level cache.
+constexpr int64_t prefill_sum_k = 128;
 
-template <class Tile, class Columns, class Weight>
+template <class Tile, class Dequantizer, class Weight>
 TORCHAO_OPS_INLINE Status mm_prefill(const MmArgs& args, const Weight& weight, const Parallel& parallel) {
   using V = typename Tile::Vector;
   using Element = typename Tile::Element;
@@ -34,7 +37,9 @@ TORCHAO_OPS_INLINE Status mm_prefill(const MmArgs& args, const Weight& weight, c
   Scratch<float> packed(tiling.panels * words * panel);
   Scratch<typename Tile::Word> tiles(threads * tiling.tile_n * block_words);
   Scratch<float> all_sums(threads * tiling.panels_per_chunk * tiling.tile_n * panel);
-  if (!all_allocated(packed, tiles, all_sums)) return Status::out_of_memory;
+  const int64_t scratch_size = Dequantizer::scratch_size(weight, tiling.tile_n);
+  Scratch<float> scratch(threads * scratch_size);
+  if (!all_allocated(packed, tiles, all_sums, scratch)) return Status::out_of_memory;
 
   for_each_piece(parallel, tiling.panels, [&](int64_t p, int64_t) {
     auto pack = [&](auto* x) {
@@ -57,18 +62,24 @@ TORCHAO_OPS_INLINE Status mm_prefill(const MmArgs& args, const Weight& weight, c
     const int64_t columns = N - n_begin < tiling.tile_n ? N - n_begin : tiling.tile_n;
     const int64_t panel_begin = piece / tiling.tiles * tiling.panels_per_chunk;
     const int64_t panels = tiling.panels - panel_begin < tiling.panels_per_chunk ? tiling.panels - panel_begin : tiling.panels_per_chunk;
+    Dequantizer dequantizer(weight, scratch.get() + worker * scratch_size);
+    dequantizer.set_rows(n_begin, columns);
     for (int64_t k = 0; k < K || k == 0; k += prefill_block_k) {
       const int64_t count = K - k < prefill_block_k ? K - k : prefill_block_k;
       const int64_t block = ceil_div(count, Tile::step);
-      const Columns dequantizer(weight, k, count);
+      dequantizer.set_columns(k, count);
       for (int64_t n = 0; n < columns; ++n) {
         Element* out = reinterpret_cast<Element*>(tile + n * block_words);
-        dequantizer.dequantize(n_begin + n, out);
+        dequantizer.dequantize(n, out);
         for (int64_t i = count; i < block * Tile::step; ++i) out[i] = Element{};
       }
       for (int64_t p = 0; p < panels; ++p) {
-        multiply_panel<Tile>(tile, block_words, columns, packed.get() + ((panel_begin + p) * words + k / Tile::step) * panel,
-                             args.M - (panel_begin + p) * panel, block, k == 0, sums + p * tiling.tile_n * panel);
+        const float* x = packed.get() + ((panel_begin + p) * words + k / Tile::step) * panel;
+        for (int64_t word = 0; word < block || word == 0; word += prefill_sum_k / Tile::step) {
+          const int64_t run = block - word < prefill_sum_k / Tile::step ? block - word : prefill_sum_k / Tile::step;
+          multiply_panel<Tile>(tile + word, block_words, columns, x + word * panel, args.M - (panel_begin + p) * panel, run,
+                               k + word == 0, sums + p * tiling.tile_n * panel);
+        }
       }
     }
     for (int64_t p = 0; p < panels; ++p) {
