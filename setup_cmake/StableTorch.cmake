@@ -1,7 +1,12 @@
 # stable_torch: the headers of PyTorch's stable ABI and libtorch_cpu to link with. Needs only torch's include and lib folders, found through the
 # Python that has torch (TORCHAO_OPS_PYTHON) or given as TORCHAO_OPS_TORCH_DIR.
 
-set(TORCHAO_OPS_PYTHON "${CMAKE_CURRENT_SOURCE_DIR}/.venv/bin/python" CACHE FILEPATH "A Python that has torch installed")
+if(SKBUILD)  # scikit-build-core, for a wheel, says which Python it builds with
+  set(default_python "${Python_EXECUTABLE}")
+else()
+  set(default_python "${CMAKE_CURRENT_SOURCE_DIR}/.venv/bin/python")
+endif()
+set(TORCHAO_OPS_PYTHON "${default_python}" CACHE FILEPATH "A Python that has torch installed")
 set(TORCHAO_OPS_TORCH_DIR "" CACHE PATH "The folder of the torch package, with include/ and lib/")
 
 if(NOT TORCHAO_OPS_TORCH_DIR)

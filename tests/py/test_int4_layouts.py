@@ -142,3 +142,25 @@ def test_quantize_and_dequantize_are_the_same_for_every_thread_count():
         for got, expected in zip(int4_quantize(weight, 128), quantized, strict=True):
             assert torch.equal(got, expected)
         assert torch.equal(int4_dequantize(*quantized, 128, 390), dequantized)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 41, 131), (37, 130, 64)])
+def test_every_element_of_a_result_is_written(shape):
+    """In deterministic mode torch fills fresh memory with NaN, or the largest integer."""
+    rows, out_features, in_features = shape
+    x, weight, bias = torch.randn(rows, in_features), torch.randn(out_features, in_features), torch.randn(out_features)
+
+    def results() -> list[Tensor]:
+        quantized = int4_quantize(weight, 32)
+        products = [operator(op)(x, *quantized, 32, bias) for op in MM_OPERATORS]
+        return [*quantized, int4_dequantize(*quantized, 32, in_features), *products]
+
+    expected = results()
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.empty(3).isnan().all()
+        filled = results()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for got, want in zip(filled, expected, strict=True):
+        assert torch.equal(got, want)
