@@ -202,6 +202,25 @@ def test_forcing_an_unknown_instruction_set():
     )
 
 
+BATCH_INVARIANCE = """
+import torch, torchao_ops
+from itertools import product
+torch.manual_seed(0)
+x, weight = torch.randn(200, 2048), torch.ops.torchao.int4_quantize(torch.randn(130, 2048), 32)
+for op, dtype in product(("int4_mm", "int4_dynamic_mm"), (torch.float32, torch.float16, torch.bfloat16)):
+    all_rows, run = x.to(dtype), getattr(torch.ops.torchao, op)
+    results = [run(all_rows[:rows], *weight, 32) for rows in (1, 2, 3, 4, 5, 16, 33, 64, 200)]
+    print(op, dtype, all(torch.equal(y, results[-1][: len(y)]) for y in results))
+"""
+
+
+def test_batch_invariance_can_be_asked_for():
+    result = run_python(BATCH_INVARIANCE, TORCHAO_OPS_BATCH_INVARIANT="1")
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 6
+    assert "False" not in result.stdout
+
+
 OTHER_ISAS = [isa for isa in torchao_ops.capabilities()["isa_available"] if isa != torchao_ops.capabilities()["isa"]]
 
 
