@@ -21,6 +21,7 @@ class Int4Dequantizer {
   TORCHAO_OPS_INLINE Int4Dequantizer(const int4::Weight& weight, float* scratch)
       : w_(weight),
         G_(group_count(weight.K, weight.group_size)),
+        group_step_(weight.group_size < weight.K ? weight.group_size : weight.K),
         whole_vectors_(weight.group_size % V::lanes == 0 || weight.group_size >= weight.K),
         scales_(scratch) {}
 
@@ -44,7 +45,8 @@ class Int4Dequantizer {
     k_ = k;
     count_ = count;
     first_group_ = k / w_.group_size;
-    first_end_ = w_.group_size - k % w_.group_size;
+    const int64_t group_left = w_.group_size - k % w_.group_size;
+    first_end_ = group_left < count ? group_left : count;
   }
 
   // out[i] = w[n_begin + row, k + i] for i in [0, count), rounded to T.
@@ -76,7 +78,7 @@ class Int4Dequantizer {
     const float* scale = scales_ + row * G_ + first_group_;
     const float* zero_point = zero_points_ + row * G_ + first_group_;
     int64_t begin = 0;
-    for (int64_t group_end = first_end_; begin < count_; group_end += w_.group_size) {
+    for (int64_t group_end = first_end_; begin < count_; group_end += group_step_) {
       const int64_t end = group_end < count_ ? group_end : count_;
       piece(begin, end, *scale++, *zero_point++);
       begin = end;
@@ -116,6 +118,7 @@ class Int4Dequantizer {
 
   const int4::Weight& w_;
   const int64_t G_;
+  const int64_t group_step_;  // group_size, which may be anything beyond K
   const bool whole_vectors_;
   float* const scales_;  // [rows, G], and zero_points_ behind them
   float* zero_points_ = nullptr;

@@ -72,8 +72,7 @@ Int4Case random_case(Random& random, int64_t max_products) {
     c.M = random.one_of<int64_t>({0, 1, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 64, 127, 130, 257});
     c.N = random.one_of<int64_t>({0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 96, 127, 130, 257});
     c.K = random.one_of<int64_t>({0, 1, 2, 3, 7, 31, 32, 33, 64, 96, 127, 128, 130, 256, 257, 384, 512, 640, 1000});
-    c.group_size =
-        random.one_of<int64_t>({1, 3, 7, 16, 31, 32, 32, 33, 48, 64, 64, 96, 100, 128, 128, 256, 2000, int64_t{1} << 62});
+    c.group_size = random.one_of<int64_t>({1, 3, 7, 16, 31, 32, 32, 33, 48, 64, 64, 96, 100, 128, 128, 256, 2000, INT64_MAX});
   } while (c.M * c.N * c.K > max_products);
   return with_random_types(c, random);
 }

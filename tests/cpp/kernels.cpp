@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "csrc/cpu/batch_invariant.h"
 #include "csrc/cpu/int4_dequantize.h"
 #include "csrc/cpu/int4_dynamic_mm.h"
 #include "csrc/cpu/int4_mm.h"
@@ -18,18 +19,18 @@ constexpr bool emulated = false;
 #endif
 
 const Int4MmKernel all_int4_mm[] = {
-    {"int4_mm", Needs::dispatch, nullptr, int4_mm},
+    {"int4_mm", Needs::dispatch, nullptr, int4_mm, batch_invariant()},
     {"int4_mm_scalar", Needs::scalar, nullptr, int4_mm_scalar},
-    {"int4_mm_decode_avx2", Needs::avx2, supports_int4_mm_decode, int4_mm_decode_avx2},
+    {"int4_mm_decode_avx2", Needs::avx2, supports_int4_mm_decode, int4_mm_decode_avx2, false},
     {"int4_mm_prefill_avx2", Needs::avx2, nullptr, int4_mm_prefill_avx2},
-    {"int4_mm_decode_avx512", Needs::avx512, supports_int4_mm_decode, int4_mm_decode_avx512},
+    {"int4_mm_decode_avx512", Needs::avx512, supports_int4_mm_decode, int4_mm_decode_avx512, false},
     {"int4_mm_prefill_avx512", Needs::avx512, nullptr, int4_mm_prefill_avx512},
-    {"int4_mm_decode_avx512_bf16", Needs::avx512_bf16, supports_int4_mm_decode_bf16, int4_mm_decode_avx512_bf16},
+    {"int4_mm_decode_avx512_bf16", Needs::avx512_bf16, supports_int4_mm_decode_bf16, int4_mm_decode_avx512_bf16, false},
     {"int4_mm_prefill_avx512_bf16", Needs::avx512_bf16, supports_int4_mm_prefill_bf16, int4_mm_prefill_avx512_bf16},
 };
 
 const Int4MmKernel all_int4_dynamic_mm[] = {
-    {"int4_dynamic_mm", Needs::dispatch, nullptr, int4_dynamic_mm},
+    {"int4_dynamic_mm", Needs::dispatch, nullptr, int4_dynamic_mm, batch_invariant()},
     {"int4_dynamic_mm_scalar", Needs::scalar, nullptr, int4_dynamic_mm_scalar},
     {"int4_dynamic_mm_decode_avx2", Needs::avx2, supports_int4_dynamic_mm_decode, int4_dynamic_mm_decode_avx2},
     {"int4_dynamic_mm_prefill_avx2", Needs::avx2, nullptr, int4_dynamic_mm_prefill_avx2},

@@ -21,6 +21,8 @@ struct Kernel {
   Needs needs;
   bool (*supports)(const Args&);  // null: all arguments
   Status (*run)(const Args&, const Parallel&);
+  // Whether a row's result has the same bits alone as among others. The dispatcher's has with TORCHAO_OPS_BATCH_INVARIANT=1.
+  bool batch_invariant = true;
 };
 
 using Int4MmKernel = Kernel<Int4MmArgs>;

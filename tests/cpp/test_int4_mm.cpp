@@ -1,9 +1,12 @@
 // Every int4_mm and int4_dynamic_mm kernel against the reference.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
-#include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "tests/cpp/int4_problem.h"
@@ -137,6 +140,23 @@ class MmTest : public testing::Test {
                     [&](const std::vector<uint8_t>& y) { expect_near(y, reference, bound, problem.shape(), non_finite); });
   }
 
+  // Random problems without a bias, changed by set_zeros, give exact zeros.
+  template <class SetZeros>
+  void expect_zeros_with(const SetZeros& set_zeros) {
+    for (int64_t i = 0; i < case_count(30); ++i) {
+      Int4Case c = random_case(random_, 100000);
+      c.bias_type.reset();
+      Int4Problem problem(c);
+      problem.fill_ordinary(random_);
+      set_zeros(problem);
+      for_each_kernel(problem, [&](const std::vector<uint8_t>& y) {
+        for (int64_t j = 0; j < c.M * c.N; ++j)
+          ASSERT_EQ(y_at(y, c.x_type, j), 0.0f) << "y[" << j / c.N << ", " << j % c.N << "]";
+      });
+      if (HasFatalFailure()) return;
+    }
+  }
+
   const Operator op_;
   const std::vector<Int4MmKernel> kernels_;
   Random random_{0};
@@ -212,6 +232,49 @@ TEST_P(Int4Mm, IgnoresTheUnusedNibble) {
   }
 }
 
+// Rows that lie so far apart that the last ones begin beyond 2^31 bytes and elements: indices of 32 bits would not reach them.
+TEST_P(Int4Mm, RowsMayLieFarApart) {
+  constexpr int64_t M = 140, N = 140, K = 64, stride = int64_t{1} << 24;
+  auto memory = [](int64_t bytes) {  // zeros that take no room until they are written
+    void* pages =
+        mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return std::unique_ptr<void, std::function<void(void*)>>(pages, [=](void* p) { munmap(p, static_cast<size_t>(bytes)); });
+  };
+  const auto x = memory(M * stride * 4), packed = memory(N * stride), scale = memory(N * stride * 4),
+             zero_point = memory(N * stride * 4);
+  for (const void* pages : {x.get(), packed.get(), scale.get(), zero_point.get()}) ASSERT_NE(pages, MAP_FAILED);
+
+  Int4Problem problem({M, N, K, 32, FloatType::f32, FloatType::f32, FloatType::f32});
+  problem.fill_exact(random_, op_.dynamic);
+  const std::vector<double> reference = reference_of(op_, problem);
+  Int4MmArgs args = problem.args();
+  auto spread = [](const void* rows, void* spread_rows, int64_t count, int64_t row_bytes, int64_t stride_bytes) {
+    for (int64_t i = 0; i < count; ++i) {
+      std::memcpy(static_cast<uint8_t*>(spread_rows) + i * stride_bytes, static_cast<const uint8_t*>(rows) + i * row_bytes,
+                  static_cast<size_t>(row_bytes));
+    }
+  };
+  spread(args.mm.x, x.get(), M, K * 4, stride * 4);
+  spread(args.weight.packed, packed.get(), N, K / 2, stride);
+  spread(args.weight.scale, scale.get(), N, 2 * 4, stride * 4);
+  spread(args.weight.zero_point, zero_point.get(), N, 2 * 4, stride * 4);
+  args.mm.x = x.get();
+  args.weight.packed = static_cast<const uint8_t*>(packed.get());
+  args.weight.scale = scale.get();
+  args.weight.zero_point = zero_point.get();
+  args.mm.x_row_stride = args.weight.packed_row_stride = args.weight.scale_row_stride = args.weight.zero_point_row_stride =
+      stride;
+  std::vector<uint8_t> y(M * N * 4);
+  args.mm.y = y.data();
+  for (const Int4MmKernel& kernel : kernels_) {
+    if (!takes(kernel, args)) continue;
+    SCOPED_TRACE(kernel.name);
+    describe_current_case(kernel.name);
+    ASSERT_EQ(kernel.run(args, std_threads(2)), Status::ok);
+    expect_exact(y, reference, problem.shape());
+  }
+}
+
 TEST_P(Int4Mm, DoesNotDependOnThreadsOrRuns) {
   const Parallel one_worker_of_seven{7, [](int64_t, void (*worker)(void*), void* context) { worker(context); }};
   for (int64_t i = 0; i < case_count(40); ++i) {
@@ -258,7 +321,7 @@ TEST_P(Int4Mm, RowsAreIndependent) {
   }
 }
 
-// A kernel (not the dispatcher, which may choose another one) gives a row the same bits alone as among others.
+// A kernel that is said to be batch-invariant gives a row the same bits alone as among others.
 TEST_P(Int4Mm, RowsDoNotDependOnTheirNumber) {
   for (int64_t i = 0; i < case_count(60); ++i) {
     const Int4Case c = random_case(random_, 300000);
@@ -282,7 +345,7 @@ TEST_P(Int4Mm, RowsDoNotDependOnTheirNumber) {
       row.set_bias(n, problem.bias(n));
     }
     for (const Int4MmKernel& kernel : kernels_) {
-      if (kernel.needs == Needs::dispatch || !takes(kernel, problem.args()) || !takes(kernel, row.args())) continue;
+      if (!kernel.batch_invariant || !takes(kernel, problem.args()) || !takes(kernel, row.args())) continue;
       SCOPED_TRACE(std::string(kernel.name) + " row " + std::to_string(m) + " of " + text_of(c));
       const std::vector<uint8_t> all = problem.run(kernel.name, kernel.run, Parallel{});
       const int64_t bytes = c.N * size_of(c.x_type);
@@ -292,38 +355,28 @@ TEST_P(Int4Mm, RowsDoNotDependOnTheirNumber) {
   }
 }
 
-TEST_P(Int4Mm, ZerosGiveExactZeros) {
-  for (int64_t i = 0; i < case_count(60); ++i) {
-    Int4Case c = random_case(random_, 100000);
-    c.bias_type.reset();
-    Int4Problem problem(c);
-    problem.fill_ordinary(random_);
-    const char* zeros = "";
-    switch (i % 3) {
-      case 0:
-        zeros = "rows of x";
-        for (int64_t m = 0; m < c.M; ++m)
-          for (int64_t k = 0; k < c.K; ++k) problem.set_x(m, k, 0);
-        break;
-      case 1:
-        zeros = "scales";
-        for (int64_t n = 0; n < c.N; ++n)
-          for (int64_t g = 0; g < c.G(); ++g) problem.set_scale(n, g, 0);
-        break;
-      case 2:
-        zeros = "weights: codes equal to the zero point";
-        for (int64_t n = 0; n < c.N; ++n) {
-          for (int64_t g = 0; g < c.G(); ++g) problem.set_zero_point(n, g, 8);
-          for (int64_t k = 0; k < c.K; ++k) problem.set_code(n, k, 8);
-        }
-        break;
+TEST_P(Int4Mm, ZeroActivationsGiveExactZeros) {
+  expect_zeros_with([](Int4Problem& problem) {
+    for (int64_t m = 0; m < problem.shape().M; ++m)
+      for (int64_t k = 0; k < problem.shape().K; ++k) problem.set_x(m, k, 0);
+  });
+}
+
+TEST_P(Int4Mm, ZeroScalesGiveExactZeros) {
+  expect_zeros_with([](Int4Problem& problem) {
+    for (int64_t n = 0; n < problem.shape().N; ++n)
+      for (int64_t g = 0; g < problem.shape().G(); ++g) problem.set_scale(n, g, 0);
+  });
+}
+
+// Codes that equal their zero point, which is 8, with scales that are not zero.
+TEST_P(Int4Mm, ZeroWeightsGiveExactZeros) {
+  expect_zeros_with([](Int4Problem& problem) {
+    for (int64_t n = 0; n < problem.shape().N; ++n) {
+      for (int64_t g = 0; g < problem.shape().G(); ++g) problem.set_zero_point(n, g, 8);
+      for (int64_t k = 0; k < problem.shape().K; ++k) problem.set_code(n, k, 8);
     }
-    SCOPED_TRACE(zeros);
-    for_each_kernel(problem, [&](const std::vector<uint8_t>& y) {
-      for (int64_t j = 0; j < c.M * c.N; ++j) ASSERT_EQ(y_at(y, c.x_type, j), 0.0f) << "y[" << j / c.N << ", " << j % c.N << "]";
-    });
-    if (HasFatalFailure()) return;
-  }
+  });
 }
 
 // One group of zeros among others takes nothing from them and adds nothing.
