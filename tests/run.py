@@ -15,10 +15,13 @@ from xml.etree import ElementTree
 
 # Flags of /proc/cpuinfo that csrc/cpu/isa.cpp asks the CPU for. Read here again: a library that fails to see
 # its CPU's best instruction set must not hide that it was not tested.
+AVX2_FLAGS = {"avx2", "fma"}
+AVX512_FLAGS = AVX2_FLAGS | {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vbmi", "avx512_vnni"}
 ISA_FLAGS = {
     "scalar": set(),
-    "avx2": {"avx2", "fma"},
-    "avx512": {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vbmi", "avx512_vnni"},
+    "avx2": AVX2_FLAGS,
+    "avx512": AVX512_FLAGS,
+    "avx512_bf16": AVX512_FLAGS | {"avx512_bf16"},
 }
 
 # What the C++ test programs print of each kernel (tests/cpp/kernels.cpp): "  name (isa): 12 cases" or
