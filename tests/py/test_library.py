@@ -1,5 +1,6 @@
 """Loading the library: where it is found, what an error says, and that nothing breaks it or is broken by it."""
 
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -122,9 +123,9 @@ def test_an_import_writes_nothing():
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+@pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="the PyPI package torchao is not installed")
 @pytest.mark.parametrize("imports", ["import torchao, torchao_ops", "import torchao_ops, torchao"])
 def test_beside_the_package_torchao(imports):
-    pytest.importorskip("torchao", reason="the PyPI package torchao is not installed")
     quantize = """
 from torchao.quantization import Int8WeightOnlyConfig, quantize_
 model = torch.nn.Sequential(torch.nn.Linear(64, 64))

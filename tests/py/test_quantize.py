@@ -108,6 +108,8 @@ def test_layers_that_share_a_weight_share_the_quantized_one():
     for name in ("weight_packed", "weight_scale", "weight_zero_point"):
         assert getattr(model[0], name) is getattr(model[1], name)
     assert model[0].bias is not model[1].bias
+    model.half()
+    assert model[0].weight_packed is model[1].weight_packed
 
 
 def test_a_head_tied_to_an_embedding_stays_tied():
