@@ -39,7 +39,7 @@ class Int4WeightOnlyConfig(_Int4WeightConfig):
 class Int8DynamicActivationInt4WeightConfig(_Int4WeightConfig):
     """4-bit weights, activations rounded to 8 bits per row on the fly (`int4_dynamic_mm`).
 
-    Faster than `Int4WeightOnlyConfig` for large batches, at an error of about 1 % of the result's norm.
+    Faster than `Int4WeightOnlyConfig`, at an error of about 1 % of the result's norm.
 
     Args and errors: as `Int4WeightOnlyConfig`.
     """
