@@ -1,0 +1,100 @@
+// What the fuzz targets share: arguments from a fuzzer's bytes, in memory that ends where AddressSanitizer can see it.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "csrc/spec/float_types.h"
+#include "csrc/spec/formats.h"
+
+namespace torchao_ops::test {
+
+// Takes values off the front of the input; zeros when it is used up.
+class Input {
+ public:
+  Input(const uint8_t* data, size_t size) : data_(data), size_(size) {}
+
+  uint8_t byte() {
+    if (size_ == 0) return 0;
+    --size_;
+    return *data_++;
+  }
+  int64_t below(int64_t count) { return (byte() | byte() << 8) % count; }
+  FloatType float_type() { return static_cast<FloatType>(byte() % 3); }
+
+  // Sizes from the small ones where edges are, group sizes among them what no one would choose.
+  int64_t size() { return below(byte() % 4 == 0 ? 300 : 70); }
+  int64_t group_size() {
+    switch (byte() % 4) {
+      case 0: return 32 * (1 + below(8));
+      case 1: return INT64_MAX - below(3);
+      default: return 1 + below(140);
+    }
+  }
+
+ private:
+  const uint8_t* data_;
+  size_t size_;
+};
+
+// A heap block of exactly `bytes`, whose contents repeat a stretch of the input.
+class Block {
+ public:
+  Block(int64_t bytes, Input& input) : bytes_(new uint8_t[static_cast<size_t>(bytes)]), size_(bytes) {
+    uint8_t seed[16];
+    for (uint8_t& byte : seed) byte = input.byte();
+    for (int64_t i = 0; i < bytes; ++i) bytes_[i] = static_cast<uint8_t>(seed[i % 16] + (i / 16) * seed[(i / 16) % 16]);
+  }
+  uint8_t* data() const { return bytes_.get(); }
+  int64_t size() const { return size_; }
+  std::vector<uint8_t> copy() const { return {bytes_.get(), bytes_.get() + size_}; }
+
+ private:
+  std::unique_ptr<uint8_t[]> bytes_;
+  int64_t size_;
+};
+
+// A weight [N, K] whose three blocks it owns.
+struct FuzzedWeight {
+  FuzzedWeight(int64_t N, int64_t K, Input& input)
+      : group_size(input.group_size()),
+        padding(input.below(4)),
+        scale_type(input.float_type()),
+        zero_point_type(input.float_type()),
+        has_zero_point(input.byte() % 2 == 0),
+        columns(int4::packed_columns(K)),
+        G(group_count(K, group_size)),
+        packed(N == 0 ? 0 : (N - 1) * (columns + padding) + columns, input),
+        scale(N == 0 ? 0 : ((N - 1) * (G + padding) + G) * size_of(scale_type), input),
+        zero_point(N == 0 ? 0 : ((N - 1) * (G + padding) + G) * size_of(zero_point_type), input),
+        view{packed.data(),
+             columns + padding,
+             scale.data(),
+             scale_type,
+             G + padding,
+             has_zero_point ? zero_point.data() : nullptr,
+             zero_point_type,
+             G + padding,
+             N,
+             K,
+             group_size} {}
+
+  int64_t group_size, padding;
+  FloatType scale_type, zero_point_type;
+  bool has_zero_point;
+  int64_t columns, G;
+  Block packed, scale, zero_point;
+  int4::Weight view;
+};
+
+// Ends the process with a crash that the fuzzer reports.
+[[noreturn]] inline void fail(const char* kernel, const char* what) {
+  std::fprintf(stderr, "%s: %s\n", kernel, what);
+  std::abort();
+}
+
+}  // namespace torchao_ops::test
