@@ -106,16 +106,21 @@ def test_loading_again_does_nothing():
     assert torchao_ops.int4_mm(torch.randn(2, 64), *weight.mm_args).shape == (2, 8)
 
 
-def test_loading_a_second_copy_does_nothing(tmp_path):
+@pytest.fixture(scope="session")
+def small_product() -> str:
+    """What a process prints that only imports the package."""
+    return run_python(f"import torchao_ops\n{SMALL_PRODUCT}").stdout
+
+
+def test_loading_a_second_copy_does_nothing(tmp_path, small_product):
     copy = shutil.copy(_library.library_path(), tmp_path / "copy_of_libtorchao_ops.so")
-    once = run_python(f"import torchao_ops\n{SMALL_PRODUCT}")
     for second in (
         f"import torchao_ops, torch; torch.ops.load_library({str(copy)!r})\n{SMALL_PRODUCT}",
         f"import torch; torch.ops.load_library({str(copy)!r}); import torchao_ops\n{SMALL_PRODUCT}",
     ):
         result = run_python(second)
         assert (result.returncode, result.stderr) == (0, "")
-        assert result.stdout == once.stdout
+        assert result.stdout == small_product
 
 
 def test_an_import_writes_nothing():
@@ -125,7 +130,7 @@ def test_an_import_writes_nothing():
 
 @pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="the PyPI package torchao is not installed")
 @pytest.mark.parametrize("imports", ["import torchao, torchao_ops", "import torchao_ops, torchao"])
-def test_beside_the_package_torchao(imports):
+def test_beside_the_package_torchao(imports, small_product):
     quantize = """
 from torchao.quantization import Int8WeightOnlyConfig, quantize_
 model = torch.nn.Sequential(torch.nn.Linear(64, 64))
@@ -134,7 +139,7 @@ assert model(torch.randn(2, 64)).shape == (2, 64)
 """
     result = run_python(f"{imports}\n{SMALL_PRODUCT}\n{quantize}")
     assert result.returncode == 0, result.stderr
-    assert result.stdout == run_python(f"import torchao_ops\n{SMALL_PRODUCT}").stdout
+    assert result.stdout == small_product
 
 
 def _product_in_child(weight: Int4Weight, x: torch.Tensor, results) -> None:
