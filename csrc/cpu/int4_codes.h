@@ -23,17 +23,17 @@ struct Int4CodesFp32 {
   static constexpr int parts = 8;
   static constexpr int offset = centered ? 8 : 0;
 
-  TORCHAO_OPS_INLINE static void place(const float* chunk, float* out, float* lane_sums) {
+  TORCHAO_OPS_INLINE static void place(const float* chunk, float* out, int64_t stride, float* lane_sums) {
     constexpr float factor[8] = {1.0f,         1.0f / 16,      1.0f / 256,      1.0f / 4096,
                                  1.0f / 65536, 1.0f / 1048576, 1.0f / 16777216, 1.0f};
     for (int lane = 0; lane < V::lanes; lane += 8) {  // 8 lanes of 8 codes are a square to transpose
       Avx2::Float r[8];
       for (int i = 0; i < 8; ++i) r[i] = Avx2::load(chunk + 8 * (lane + i));
       Avx2::transpose(r);
-      for (int j = 0; j < 8; ++j) Avx2::store(out + j * V::lanes + lane, Avx2::mul(r[j], Avx2::set(factor[j])));
-      const Avx2::Float low = Avx2::add(Avx2::add(r[0], r[1]), Avx2::add(r[2], r[3]));
-      const Avx2::Float high = Avx2::add(Avx2::add(r[4], r[5]), Avx2::add(r[6], r[7]));
-      Avx2::store(lane_sums + lane, Avx2::add(low, high));
+      for (int j = 0; j < 8; ++j) Avx2::store(out + j * stride + lane, Avx2::mul(r[j], Avx2::set(factor[j])));
+      Avx2::Float sum = Avx2::load(lane_sums + lane);
+      for (int j = 0; j < 8; ++j) sum = Avx2::add(sum, r[j]);
+      Avx2::store(lane_sums + lane, sum);
     }
   }
   TORCHAO_OPS_INLINE static typename V::Int load(const uint8_t* p) { return V::load_bits(p); }
@@ -44,11 +44,8 @@ struct Int4CodesFp32 {
     return V::from_int(code);
   }
   TORCHAO_OPS_INLINE static typename V::Float load_activations(const float* p) { return V::load(p); }
-  TORCHAO_OPS_INLINE static typename V::Float dot(typename V::Float sum, Numbers numbers, typename V::Float x) {
-    return V::fma(numbers, x, sum);
-  }
   TORCHAO_OPS_INLINE static Sum zero_sum() { return V::zero(); }
-  TORCHAO_OPS_INLINE static Sum add_sums(Sum a, Sum b) { return V::add(a, b); }
+  TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, typename V::Float x) { return V::accumulate(sum, numbers, x); }
   TORCHAO_OPS_INLINE static typename V::Float to_float(Sum a) { return a; }
 };
 
@@ -67,10 +64,10 @@ struct Int4CodesInt8 {
   static constexpr int parts = 1;
   static constexpr int offset = 0;
 
-  TORCHAO_OPS_INLINE static void place(const float* chunk, int8_t* out, float* lane_sums) {
+  TORCHAO_OPS_INLINE static void place(const float* chunk, int8_t* out, int64_t, float* lane_sums) {  // a single part
     for (int lane = 0; lane < V::lanes; ++lane) {
       const float* e = chunk + 8 * lane;
-      lane_sums[lane] = ((e[0] + e[1]) + (e[2] + e[3])) + ((e[4] + e[5]) + (e[6] + e[7]));
+      lane_sums[lane] += ((e[0] + e[1]) + (e[2] + e[3])) + ((e[4] + e[5]) + (e[6] + e[7]));
       for (int i = 0; i < 4; ++i) {
         out[4 * lane + i] = static_cast<int8_t>(static_cast<int32_t>(e[2 * i]));
         out[4 * (V::lanes + lane) + i] = static_cast<int8_t>(static_cast<int32_t>(e[2 * i + 1]));
@@ -82,8 +79,10 @@ struct Int4CodesInt8 {
     return {V::bit_and(codes, 0x0f0f0f0fu), V::bit_and(V::shift_right(codes, 4), 0x0f0f0f0fu)};
   }
   TORCHAO_OPS_INLINE static Pair load_activations(const int8_t* p) { return {V::load_bits(p), V::load_bits(p + 4 * V::lanes)}; }
-  TORCHAO_OPS_INLINE static Sum dot(Sum sum, Numbers numbers, Pair x) { return V::dot_u4_s8_pair(sum, numbers.even, x.even, numbers.odd, x.odd); }
   TORCHAO_OPS_INLINE static Sum zero_sum() { return V::zero_bits(); }
+  TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, Pair x) {
+    return V::dot_u4_s8_pair(sum, numbers.even, x.even, numbers.odd, x.odd);
+  }
   TORCHAO_OPS_INLINE static typename V::Float to_float(Sum a) { return V::from_int(a); }
 };
 

@@ -34,13 +34,13 @@ struct Int4CodesBf16 {
   static constexpr int parts = 4;
   static constexpr int offset = 8;
 
-  TORCHAO_OPS_INLINE static void place(const float* chunk, BFloat16* out, float* lane_sums) {
+  TORCHAO_OPS_INLINE static void place(const float* chunk, BFloat16* out, int64_t stride, float* lane_sums) {
     for (int lane = 0; lane < Avx512::lanes; ++lane) {
       const float* e = chunk + 8 * lane;
-      lane_sums[lane] = ((e[0] + e[1]) + (e[2] + e[3])) + ((e[4] + e[5]) + (e[6] + e[7]));
+      lane_sums[lane] += ((e[0] + e[1]) + (e[2] + e[3])) + ((e[4] + e[5]) + (e[6] + e[7]));
       for (int j = 0; j < 4; ++j) {  // exact: the activations came as bf16
-        out[(j * Avx512::lanes + lane) * 2].bits = static_cast<uint16_t>(float_bits(e[j]) >> 16);
-        out[(j * Avx512::lanes + lane) * 2 + 1].bits = static_cast<uint16_t>(float_bits(e[4 + j]) >> 16);
+        out[j * stride + 2 * lane].bits = static_cast<uint16_t>(float_bits(e[j]) >> 16);
+        out[j * stride + 2 * lane + 1].bits = static_cast<uint16_t>(float_bits(e[4 + j]) >> 16);
       }
     }
   }
@@ -53,9 +53,8 @@ struct Int4CodesBf16 {
     return _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, static_cast<unsigned>(4 * part)), Avx512::load_bits(table));
   }
   TORCHAO_OPS_INLINE static __m512i load_activations(const BFloat16* p) { return Avx512::load_bits(p); }
-  TORCHAO_OPS_INLINE static Sum dot(Sum sum, Numbers numbers, __m512i x) { return dot_bf16(sum, numbers, x); }
   TORCHAO_OPS_INLINE static Sum zero_sum() { return Avx512::zero(); }
-  TORCHAO_OPS_INLINE static Sum add_sums(Sum a, Sum b) { return Avx512::add(a, b); }
+  TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, __m512i x) { return dot_bf16(sum, numbers, x); }
   TORCHAO_OPS_INLINE static __m512 to_float(Sum a) { return a; }
 };
 

@@ -1,24 +1,26 @@
 // int4_mm and int4_dynamic_mm for few rows of x: each weight row is streamed once, all rows of x against it. Memory bandwidth is the limit at
 // M = 1.
 //
-//   y[m, n] = sum_g scale[n, g] * (sum_{k in g} x[m, k] * c[n, k])  -  sum_g scale[n, g] * (zero_point[n, g] - offset) * X[m, g]
+//   y[m, n] = x_scale[m] * sum over groups g of scale[n, g] * (sum_{k in g} x[m, k] * c[n, k]  -  (zero_point[n, g] - offset) * X[m, g]) + bias[n]
 //
 // with c = code - offset and X[m, g] the sum of x over the group. The weight stays as it is in memory: a vector of 32-bit lanes holds 8
-// consecutive codes a lane, `Codes::numbers(vector, part)` turns part of them into numbers, and x is permuted once per call to
-// the order in which they come (`Codes::place`).
+// consecutive codes a lane, `Codes::numbers(vector, part)` turns part of them into numbers, and x is permuted once per call to the order in
+// which they come (`Codes::place`). Both sums are kept by lane, and the lanes are added up at the end of the row.
+//
+// Each sum is one chain of additions, in the same order for any number of rows, so that a row's result is bitwise the same in every batch that
+// decode takes; X is summed in that order too, so that codes equal to a zero point of 8 cancel to exact zeros.
 //
 // The template parameter Codes says how:
 //   Vector        the ISA's vectors of fp32 lanes
-//   quantizes     whether x is quantized per row to int8 first (and its scale applied last)
+//   quantizes     whether x is quantized per row to int8 first; x_scale is applied last
 //   parts         steps in which the 8 codes of each lane come
 //   Activation    element of the permuted x;  offset as above
-//   Sum           lanes of sums: zero_sum, add_sums, to_float
-//   place(chunk, out, lane_sums)  puts a chunk's activations to their places, and sums those of each lane
+//   Sum           lanes of sums: zero_sum, add_product, to_float
+//   place(chunk, out, stride, lane_sums)  puts a chunk's activations in order, parts `stride` apart, and adds those of each lane to its sum
 //   load, numbers            a vector of codes; the numbers of a part of them
-//   load_activations, dot    the activations of a part; products added to a Sum
+//   load_activations         the activations of a part
 #pragma once
 
-#include "csrc/cpu/activations.h"
 #include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/quantize_row.h"
 #include "csrc/cpu/scratch.h"
@@ -27,181 +29,206 @@ namespace torchao_ops {
 namespace {
 
 template <class Codes>
-struct Int4Decode {
+class Int4Decode {
   using V = typename Codes::Vector;
   using Float = typename V::Float;
   using Activation = typename Codes::Activation;
 
   static constexpr int64_t chunk_bytes = 4 * V::lanes;
   static constexpr int64_t chunk_k = 2 * chunk_bytes;
+  static constexpr int64_t part_k = chunk_k / Codes::parts;
   static constexpr int64_t units = chunk_k / 32;  // a unit: 32 k, 4 lanes, within one group
-  // Rows of the weight treated together, so that activations are loaded half as often (at M = 4 and K = 4096 they come from the second-level
-  // cache). Two rows of the weight and four of x fill AVX2's 16 registers.
-  static constexpr int max_weight_rows = 2;
+  // Rows of the weight treated together, so that activations are loaded less often (at M = 4 and K = 4096 they come from the second-level cache)
+  // and there are sums enough to hide the latency of adding to one: four with one or two rows of x, two with three or four. Their sums and
+  // results fill AVX2's 16 registers.
+  static constexpr int max_weight_rows = 4;
+  static constexpr int weight_rows_for(int rows) { return rows <= 2 ? 4 : 2; }
   // Bytes ahead of the load that are prefetched: 64 lines, what it takes to cover DRAM latency (~100 ns) at ~40 GB/s.
   static constexpr int64_t prefetch_bytes = 4096;
+
+ public:
   // Weight rows in a piece of work: long enough for the hardware prefetcher, short enough to balance.
   static constexpr int64_t piece_rows = 32;
 
-  const Int4MmArgs& args;
-  const int4::Weight& w;
-  const int64_t M, K, G, chunks, padded_groups;
-  const bool wide;  // every chunk lies in one group
-  Scratch<Activation> x;       // [M, chunks, chunk_k]
-  Scratch<float> group_sums;   // X: [M, padded_groups]
-  Scratch<uint8_t> ordinary;   // [M]
-  Scratch<float> x_scale;      // [M]
-  Scratch<float> x_row;        // [chunks * chunk_k], the row that is being prepared
-  const int64_t row_scratch_size;
-  Scratch<float> row_scratch;  // [threads, max_weight_rows, row_scratch_size], see expand_scales
+  TORCHAO_OPS_INLINE Int4Decode(const Int4MmArgs& args, int64_t threads)
+      : args_(args),
+        mm_(args.mm),
+        w_(args.weight),
+        K_(w_.K),
+        G_(group_count(K_, w_.group_size)),
+        wide_(w_.group_size % chunk_k == 0 || w_.group_size >= K_),
+        chunks_(ceil_div(K_, chunk_k)),
+        full_chunks_(K_ / chunk_k),
+        chunks_per_step_(wide_ ? chunks_in_wide_group() : 1),
+        steps_(ceil_div(full_chunks_, chunks_per_step_) + (chunks_ - full_chunks_)),
+        padded_groups_(ceil_div(G_, V::lanes) * V::lanes + V::lanes),
+        row_scratch_size_(2 * (padded_groups_ + (wide_ || w_.group_size == 32 ? 0 : chunks_ * units))),
+        x_(mm_.M * chunks_ * chunk_k),
+        lane_sums_(mm_.M * steps_ * V::lanes),
+        ordinary_(mm_.M),
+        x_scale_(mm_.M),
+        x_row_(chunks_ * chunk_k),
+        row_scratch_(row_scratch_size_ * max_weight_rows * threads) {}
 
-  TORCHAO_OPS_INLINE Int4Decode(const Int4MmArgs& a, const Parallel& parallel)
-      : args(a),
-        w(a.weight),
-        M(a.mm.M),
-        K(w.K),
-        G(group_count(K, w.group_size)),
-        chunks(ceil_div(K, chunk_k)),
-        padded_groups(ceil_div(G, V::lanes) * V::lanes),
-        wide(w.group_size % chunk_k == 0 || w.group_size >= K),
-        x(M * chunks * chunk_k),
-        group_sums(M * padded_groups),
-        ordinary(M),
-        x_scale(M),
-        x_row(chunks * chunk_k),
-        row_scratch_size(2 * padded_groups + chunks * units),
-        row_scratch(row_scratch_size * max_weight_rows * (parallel.threads < 1 ? 1 : parallel.threads)) {}
+  TORCHAO_OPS_INLINE bool allocated() const { return all_allocated(x_, lane_sums_, ordinary_, x_scale_, x_row_, row_scratch_); }
 
-  TORCHAO_OPS_INLINE bool allocated() const {
-    return all_allocated(x, group_sums, ordinary, x_scale, x_row, row_scratch);
-  }
-
-  // Quantizes row m of x if need be, permutes it, sums its groups, and notes whether the row is ordinary.
+  // Quantizes row m of x if need be, permutes it, sums its lanes, and notes whether the row is ordinary.
   TORCHAO_OPS_INLINE void prepare_row(int64_t m) {
-    float* row = x_row.get();
-    convert<V>(args.mm.x, args.mm.x_type, m * args.mm.x_row_stride, K, row);
-    for (int64_t k = K; k < chunks * chunk_k; ++k) row[k] = 0;
+    float* row = x_row_.get();
+    convert<V>(mm_.x, mm_.x_type, m * mm_.x_row_stride, K_, row);
+    for (int64_t k = K_; k < chunks_ * chunk_k; ++k) row[k] = 0;
     if constexpr (Codes::quantizes) {
-      x_scale.get()[m] = quantize_row<V>(row, K);
-      ordinary.get()[m] = is_finite(x_scale.get()[m]);
+      x_scale_.get()[m] = quantize_row<V>(row, K_);
+      ordinary_.get()[m] = is_finite(x_scale_.get()[m]);
     } else {
       MaxMagnitude<V> magnitude;
-      magnitude.add(row, K);
-      x_scale.get()[m] = 1.0f;
-      ordinary.get()[m] = is_ordinary_row(magnitude.value());
+      magnitude.add(row, K_);
+      x_scale_.get()[m] = 1.0f;
+      ordinary_.get()[m] = is_ordinary_row(magnitude.value());
     }
-    float* sums = group_sums.get() + m * padded_groups;
-    for (int64_t g = 0; g < padded_groups; ++g) sums[g] = 0;
-    int64_t group = 0, lanes_left = lanes_per_group();
-    for (int64_t c = 0; c < chunks; ++c) {
-      float lane_sums[V::lanes];
-      Codes::place(row + c * chunk_k, x.get() + (m * chunks + c) * chunk_k, lane_sums);
-      for (int64_t lane = 0; lane < V::lanes && c * chunk_k + 8 * lane < K; ++lane, --lanes_left) {
-        if (lanes_left == 0) {
-          ++group;
-          lanes_left = lanes_per_group();
-        }
-        sums[group] += lane_sums[lane];
-      }
+    const int64_t m_begin = m / 4 * 4, rows = mm_.M - m_begin < 4 ? mm_.M - m_begin : 4;
+    for (int64_t c = 0; c < chunks_; ++c) {
+      const int64_t step = c < full_chunks_ ? c / chunks_per_step_ : steps_ - 1;
+      float* sums = lane_sums_.get() + (m_begin * steps_ + step * rows + m % 4) * V::lanes;
+      if (c == full_chunks_ || c % chunks_per_step_ == 0) V::store(sums, V::zero());
+      Activation* out = x_.get() + m_begin * chunks_ * chunk_k + c * rows * chunk_k + m % 4 * part_k;
+      Codes::place(row + c * chunk_k, out, rows * part_k, sums);
     }
   }
-  // 8 consecutive k lie in one lane and in one group.
-  TORCHAO_OPS_INLINE int64_t lanes_per_group() const { return G == 1 ? ceil_div(K, 8) : w.group_size / 8; }
 
-  // Scales of row n as fp32: scale[G]; then scale * (zero_point - offset), zero beyond G; then, unless a unit of 32
-  // k is a group or groups are wide, the scale of each unit. Returns whether all are finite.
-  template <bool wide_groups>
-  TORCHAO_OPS_INLINE bool expand_scales(int64_t n, float* scale) const {
-    float* product = scale + padded_groups;
-    convert<V>(w.scale, w.scale_type, n * w.scale_row_stride, G, scale);
-    for (int64_t g = G; g < padded_groups; ++g) scale[g] = 0;
-    if (w.zero_point != nullptr) {
-      convert<V>(w.zero_point, w.zero_point_type, n * w.zero_point_row_stride, G, product);
-      for (int64_t g = G; g < padded_groups; ++g) product[g] = 0;
+  // y[:, n_begin .. n_end).
+  TORCHAO_OPS_INLINE void multiply(int64_t n_begin, int64_t n_end, int64_t worker) const {
+    float* scratch = row_scratch_.get() + worker * max_weight_rows * row_scratch_size_;
+    int64_t n = n_begin;
+    for (; n + max_weight_rows <= n_end; n += max_weight_rows) multiply_rows<max_weight_rows>(n, scratch);
+    for (; n < n_end; ++n) multiply_rows<1>(n, scratch);
+    for (int64_t m = 0; m < mm_.M; ++m) {
+      if (!ordinary_.get()[m]) int4_mm_scalar_row(args_, m, n_begin, n_end);
     }
+  }
+
+ private:
+  TORCHAO_OPS_INLINE int64_t chunks_in_wide_group() const { return G_ <= 1 ? chunks_ + 1 : w_.group_size / chunk_k; }
+
+  // Scales of a weight row, and zero points less the offset, as fp32: of each group, or of each unit of 32 k.
+  struct RowScales {
+    const float *scale, *zero_point;
+    bool finite;
+  };
+
+  TORCHAO_OPS_INLINE RowScales expand_scales(int64_t n, float* scratch) const {
+    float* scale = scratch;
+    float* zero_point = scratch + padded_groups_;
+    convert<V>(w_.scale, w_.scale_type, n * w_.scale_row_stride, G_, scale);
+    if (w_.zero_point != nullptr) {
+      convert<V>(w_.zero_point, w_.zero_point_type, n * w_.zero_point_row_stride, G_, zero_point);
+    }
+    for (int64_t g = G_; g < padded_groups_; ++g) scale[g] = zero_point[g] = 0;
     // 0 * (a finite number) is 0, 0 * (Inf or NaN) is NaN, and so is its sum with anything.
     Float zeros = V::zero();
-    for (int64_t g = 0; g < padded_groups; g += V::lanes) {
-      const Float s = V::load(scale + g);
-      const Float z = w.zero_point != nullptr ? V::load(product + g) : V::set(float{int4::symmetric_zero_point});
-      const Float p = V::mul(s, V::sub(z, V::set(float{Codes::offset})));
-      V::store(product + g, p);
-      zeros = V::fma(s, V::zero(), V::fma(p, V::zero(), zeros));
+    for (int64_t g = 0; g < G_; g += V::lanes) {
+      const Float z = w_.zero_point != nullptr ? V::load(zero_point + g) : V::set(float{int4::symmetric_zero_point});
+      const Float centered = V::sub(z, V::set(float{Codes::offset}));
+      V::store(zero_point + g, centered);
+      zeros = V::fma(V::load(scale + g), V::zero(), V::fma(centered, V::zero(), zeros));
     }
-    if (!wide_groups && w.group_size != 32) {
-      float* unit_scale = product + padded_groups;
-      int64_t u = 0;
-      for (int64_t g = 0; g < G; ++g) {
-        const int64_t stop = g + 1 == G ? chunks * units : u + w.group_size / 32;
-        for (; u < stop; ++u) unit_scale[u] = scale[g];
+    const bool finite = V::sum(zeros) == 0.0f;
+    if (wide_ || w_.group_size == 32) return {scale, zero_point, finite};
+
+    float* unit_scale = zero_point + padded_groups_;
+    float* unit_zero_point = unit_scale + chunks_ * units;
+    int64_t u = 0;
+    for (int64_t g = 0; g < G_; ++g) {
+      for (const int64_t stop = g + 1 == G_ ? chunks_ * units : u + w_.group_size / 32; u < stop; ++u) {
+        unit_scale[u] = scale[g];
+        unit_zero_point[u] = zero_point[g];
       }
     }
-    return V::sum(zeros) == 0.0f;
+    return {unit_scale, unit_zero_point, finite};
   }
 
-  // Sums of products of `rows` rows of x with `weight_rows` rows of the weight, `chains` for each pair: together the eight that hide the
-  // latency of two multiply-adds a cycle.
-  template <int rows, int weight_rows>
-  struct Sums {
-    static constexpr int chains = Codes::parts < 4 ? 1 : rows == 1 ? 4 : rows == 2 ? 2 : 1;
-    typename Codes::Sum s[weight_rows][rows][chains];
+  template <int weight_rows>
+  TORCHAO_OPS_INLINE void multiply_rows(int64_t n, float* scratch) const {
+    RowScales scales[weight_rows];
+    for (int r = 0; r < weight_rows; ++r) scales[r] = expand_scales(n + r, scratch + r * row_scratch_size_);
+    int64_t m = 0;
+    for (; m + 4 <= mm_.M; m += 4) blocks<4, weight_rows>(n, m, scales);
+    switch (mm_.M - m) {
+      case 3: blocks<3, weight_rows>(n, m, scales); break;
+      case 2: blocks<2, weight_rows>(n, m, scales); break;
+      case 1: blocks<1, weight_rows>(n, m, scales); break;
+      default: break;
+    }
+    for (int r = 0; r < weight_rows; ++r) {
+      if (scales[r].finite) continue;
+      for (m = 0; m < mm_.M; ++m) int4_mm_scalar_row(args_, m, n + r, n + r + 1);
+    }
+  }
 
-    TORCHAO_OPS_INLINE void clear() {
-      for (auto& of_weight_row : s)
-        for (auto& of_pair : of_weight_row)
-          for (typename Codes::Sum& sum : of_pair) sum = Codes::zero_sum();
+  template <int rows, int weight_rows>
+  TORCHAO_OPS_INLINE void blocks(int64_t n, int64_t m_begin, const RowScales* scales) const {
+    constexpr int block_rows = weight_rows < weight_rows_for(rows) ? weight_rows : weight_rows_for(rows);
+    for (int r = 0; r < weight_rows; r += block_rows) {
+      if (wide_) {
+        block<rows, block_rows, true>(n + r, m_begin, scales + r);
+      } else {
+        block<rows, block_rows, false>(n + r, m_begin, scales + r);
+      }
     }
-    TORCHAO_OPS_INLINE Float total(int r, int m) const {
-      const auto& c = s[r][m];
-      if constexpr (chains == 4) return Codes::to_float(Codes::add_sums(Codes::add_sums(c[0], c[1]), Codes::add_sums(c[2], c[3])));
-      if constexpr (chains == 2) return Codes::to_float(Codes::add_sums(c[0], c[1]));
-      return Codes::to_float(c[0]);
-    }
-    // Adds the products of one chunk: codes[r] with the activations at xs[m] + at.
-    TORCHAO_OPS_INLINE void add_chunk(const uint8_t* const (&codes)[weight_rows], const Activation* const (&xs)[rows], int64_t at) {
+  }
+
+  // y[m_begin + (0 .. rows), n + (0 .. weight_rows)].
+  template <int rows, int weight_rows, bool wide_groups>
+  TORCHAO_OPS_NOINLINE void block(int64_t n, int64_t m_begin, const RowScales* scales) const {
+    using Sum = typename Codes::Sum;
+    const Activation* x = x_.get() + m_begin * chunks_ * chunk_k;
+    const float* lane_sums = lane_sums_.get() + m_begin * steps_ * V::lanes;
+    const uint8_t* codes[weight_rows];
+    for (int r = 0; r < weight_rows; ++r) codes[r] = w_.packed + (n + r) * w_.packed_row_stride;
+    Float acc[weight_rows][rows];
+    for (int r = 0; r < weight_rows; ++r)
+      for (int m = 0; m < rows; ++m) acc[r][m] = V::zero();
+
+    Sum sums[weight_rows][rows];
+    auto clear_sums = [&] {
+      for (int r = 0; r < weight_rows; ++r)
+        for (int m = 0; m < rows; ++m) sums[r][m] = Codes::zero_sum();
+    };
+    auto add_chunk = [&](const uint8_t* const(&chunk)[weight_rows]) {
       typename V::Int vectors[weight_rows];
-      for (int r = 0; r < weight_rows; ++r) vectors[r] = Codes::load(codes[r]);
+      for (int r = 0; r < weight_rows; ++r) vectors[r] = Codes::load(chunk[r]);
 #pragma GCC unroll 8
       for (int part = 0; part < Codes::parts; ++part) {
         typename Codes::Numbers numbers[weight_rows];
         for (int r = 0; r < weight_rows; ++r) numbers[r] = Codes::numbers(vectors[r], part);
         for (int m = 0; m < rows; ++m) {
-          const auto x = Codes::load_activations(xs[m] + at + part * (chunk_k / Codes::parts));
-          for (int r = 0; r < weight_rows; ++r) s[r][m][part % chains] = Codes::dot(s[r][m][part % chains], numbers[r], x);
+          const auto activations = Codes::load_activations(x + (part * rows + m) * part_k);
+          for (int r = 0; r < weight_rows; ++r) sums[r][m] = Codes::add_product(sums[r][m], numbers[r], activations);
         }
       }
-    }
-  };
-
-  // y[m_begin + (0 .. rows), n + (0 .. weight_rows)]. The scales of a weight row follow those of the one before at row_scratch.
-  template <int rows, int weight_rows, bool wide_groups>
-  TORCHAO_OPS_NOINLINE void block(int64_t n, int64_t m_begin, const float* scales) const {
-    const Activation* xs[rows];
-    for (int m = 0; m < rows; ++m) xs[m] = x.get() + (m_begin + m) * chunks * chunk_k;
-    const uint8_t* codes[weight_rows];
-    for (int r = 0; r < weight_rows; ++r) codes[r] = w.packed + (n + r) * w.packed_row_stride;
-    Float acc[weight_rows][rows];
-    for (auto& of_weight_row : acc)
-      for (Float& sum : of_weight_row) sum = V::zero();
-    Sums<rows, weight_rows> sums;
-    const int64_t unit_scales = w.group_size == 32 ? 0 : 2 * padded_groups;
-    // acc += scale * sums. `at` is the group for wide groups, else the chunk.
+      x += rows * chunk_k;
+    };
+    // acc += scale * (sums - zero_point * X). `at` is the group of the step for wide groups, else its first unit.
     auto scale_sums = [&](int64_t at) {
       for (int r = 0; r < weight_rows; ++r) {
-        const float* scale = scales + r * row_scratch_size;
-        const Float s = wide_groups ? V::set(scale[at]) : V::repeat4(scale + unit_scales + at * units);
-        for (int m = 0; m < rows; ++m) acc[r][m] = V::fma(sums.total(r, m), s, acc[r][m]);
+        const Float scale = wide_groups ? V::set(scales[r].scale[at]) : V::repeat4(scales[r].scale + at);
+        const Float zero_point = wide_groups ? V::set(scales[r].zero_point[at]) : V::repeat4(scales[r].zero_point + at);
+        for (int m = 0; m < rows; ++m) {
+          const Float X = V::load(lane_sums + m * V::lanes);
+          acc[r][m] = V::fma(V::fnma(zero_point, X, Codes::to_float(sums[r][m])), scale, acc[r][m]);
+        }
       }
+      lane_sums += rows * V::lanes;
     };
 
-    const int64_t full_chunks = K / chunk_k;
-    const int64_t chunks_per_group = !wide_groups ? 1 : G == 1 ? full_chunks : w.group_size / chunk_k;
-    int64_t c = 0;
-    for (int64_t at = 0; c < full_chunks; ++at) {
-      const int64_t stop = full_chunks - c < chunks_per_group ? full_chunks : c + chunks_per_group;
-      sums.clear();
+    int64_t c = 0, step = 0;
+    for (; c < full_chunks_; ++step) {
+      const int64_t chunks_per_step = wide_groups ? chunks_per_step_ : 1;
+      const int64_t stop = full_chunks_ - c < chunks_per_step ? full_chunks_ : c + chunks_per_step;
+      const int64_t at = wide_groups ? step : c * units;
+      clear_sums();
       for (; c < stop; ++c) {
-        sums.add_chunk(codes, xs, c * chunk_k);
+        add_chunk(codes);
         for (int r = 0; r < weight_rows; ++r) {
           __builtin_prefetch(codes[r] + prefetch_bytes);
           codes[r] += chunk_bytes;
@@ -209,74 +236,55 @@ struct Int4Decode {
       }
       scale_sums(at);
     }
-    if (full_chunks < chunks) {  // the rest of the row, of which no byte beyond the row may be read
+    if (full_chunks_ < chunks_) {  // the rest of the row, a step of its own; no byte beyond the row may be read
       alignas(64) uint8_t rest[weight_rows][chunk_bytes] = {};
       const uint8_t* rests[weight_rows];
       for (int r = 0; r < weight_rows; ++r) {
         rests[r] = rest[r];
-        for (int64_t i = 0; i < int4::packed_columns(K) - full_chunks * chunk_bytes; ++i) rest[r][i] = codes[r][i];
+        for (int64_t i = 0; i < int4::packed_columns(K_) - full_chunks_ * chunk_bytes; ++i) rest[r][i] = codes[r][i];
       }
-      sums.clear();
-      sums.add_chunk(rests, xs, full_chunks * chunk_k);
-      scale_sums(wide_groups ? G - 1 : full_chunks);
+      clear_sums();
+      add_chunk(rests);
+      scale_sums(wide_groups ? G_ - 1 : full_chunks_ * units);
     }
 
     for (int r = 0; r < weight_rows; ++r) {
-      const float* product = scales + r * row_scratch_size + padded_groups;
-      const float bias = args.mm.bias == nullptr ? 0.0f : load_float(args.mm.bias, args.mm.bias_type, n + r);
+      const float bias = mm_.bias == nullptr ? 0.0f : load_float(mm_.bias, mm_.bias_type, n + r);
       for (int m = 0; m < rows; ++m) {
-        const float* X = group_sums.get() + (m_begin + m) * padded_groups;
-        Float sum = acc[r][m];
-        for (int64_t g = 0; g < padded_groups; g += V::lanes) sum = V::fnma(V::load(product + g), V::load(X + g), sum);
-        store_float(V::sum(sum) * x_scale.get()[m_begin + m] + bias, args.mm.y, args.mm.x_type, (m_begin + m) * w.N + n + r);
+        store_float(V::sum(acc[r][m]) * x_scale_.get()[m_begin + m] + bias, mm_.y, mm_.x_type, (m_begin + m) * w_.N + n + r);
       }
     }
   }
 
-  template <int weight_rows, bool wide_groups>
-  TORCHAO_OPS_INLINE void weight_rows_times_x(int64_t n, float* scales) const {
-    bool finite[weight_rows];
-    for (int r = 0; r < weight_rows; ++r) finite[r] = expand_scales<wide_groups>(n + r, scales + r * row_scratch_size);
-    int64_t m = 0;
-    for (; m + 4 <= M; m += 4) block<4, weight_rows, wide_groups>(n, m, scales);
-    switch (M - m) {
-      case 3: block<3, weight_rows, wide_groups>(n, m, scales); break;
-      case 2: block<2, weight_rows, wide_groups>(n, m, scales); break;
-      case 1: block<1, weight_rows, wide_groups>(n, m, scales); break;
-      default: break;
-    }
-    for (int r = 0; r < weight_rows; ++r) {
-      if (finite[r]) continue;
-      for (m = 0; m < M; ++m) int4_mm_scalar_row(args, m, n + r, n + r + 1);
-    }
-  }
-
-  template <bool wide_groups>
-  TORCHAO_OPS_INLINE void piece(int64_t n_begin, int64_t n_end, int64_t worker) const {
-    float* scales = row_scratch.get() + worker * max_weight_rows * row_scratch_size;
-    int64_t n = n_begin;
-    for (; n + max_weight_rows <= n_end; n += max_weight_rows) weight_rows_times_x<max_weight_rows, wide_groups>(n, scales);
-    for (; n < n_end; ++n) weight_rows_times_x<1, wide_groups>(n, scales);
-    for (int64_t m = 0; m < M; ++m) {
-      if (!ordinary.get()[m]) int4_mm_scalar_row(args, m, n_begin, n_end);
-    }
-  }
+  const Int4MmArgs& args_;
+  const MmArgs& mm_;
+  const int4::Weight& w_;
+  const int64_t K_, G_;
+  const bool wide_;  // every chunk lies in one group
+  const int64_t chunks_, full_chunks_;
+  // A step: what is summed before a scale is applied. It is the whole chunks of a wide group, or one chunk; the last, partial chunk of a row is a
+  // step of its own.
+  const int64_t chunks_per_step_, steps_;
+  const int64_t padded_groups_, row_scratch_size_;
+  // Of each four rows of x (or the last ones), so that a block reads them in one stream:
+  Scratch<Activation> x_;       // [chunks, parts, rows, part_k]
+  Scratch<float> lane_sums_;    // X by lane: [steps, rows, lanes]
+  Scratch<uint8_t> ordinary_;   // [M]
+  Scratch<float> x_scale_;      // [M]
+  Scratch<float> x_row_;        // [chunks * chunk_k], the row that is being prepared
+  Scratch<float> row_scratch_;  // [threads, max_weight_rows, row_scratch_size], see expand_scales
 };
 
 template <class Codes>
 TORCHAO_OPS_INLINE Status int4_decode(const Int4MmArgs& args, const Parallel& parallel) {
   using Decode = Int4Decode<Codes>;
-  Decode decode(args, parallel);
+  Decode decode(args, parallel.threads < 1 ? 1 : parallel.threads);
   if (!decode.allocated()) return Status::out_of_memory;
   for (int64_t m = 0; m < args.mm.M; ++m) decode.prepare_row(m);
-  for_each_piece(parallel, ceil_div(args.weight.N, Decode::piece_rows), [&](int64_t i, int64_t worker) {
-    const int64_t begin = i * Decode::piece_rows;
+  for_each_piece(parallel, ceil_div(args.weight.N, Decode::piece_rows), [&](int64_t piece, int64_t worker) {
+    const int64_t begin = piece * Decode::piece_rows;
     const int64_t end = args.weight.N - begin < Decode::piece_rows ? args.weight.N : begin + Decode::piece_rows;
-    if (decode.wide) {
-      decode.template piece<true>(begin, end, worker);
-    } else {
-      decode.template piece<false>(begin, end, worker);
-    }
+    decode.multiply(begin, end, worker);
   });
   return Status::ok;
 }

@@ -1,10 +1,10 @@
 // int4_dynamic_mm for many rows of x: integer products of int4 codes with int8 activations, group by group.
 //
-//   y[m, n] = x_scale[m] * (sum_g scale[n, g] * (sum_{k in g} q[m, k] * code[n, k])  -  sum_g scale[n, g] * zero_point[n, g] * Q[m, g]) + bias[n]
+//   y[m, n] = x_scale[m] * sum over runs of scale[n, g] * (sum_{k in run} q[m, k] * code[n, k]  -  zero_point[n, g] * Q[m, run]) + bias[n]
 //
-// with q the quantized x and Q[m, g] the sum of q over the group. As in mm_prefill.h the weight's words, four codes as bytes, are broadcast
-// and a vector's lanes are rows of x; the second sum is a small fp32 product over groups that starts the sums. Groups are padded to
-// whole words, so any group size works.
+// with q the quantized x, a run some consecutive k of a group g, and Q[m, run] the sum of q over it. As in mm_prefill.h the weight's words, four
+// codes as bytes, are broadcast and a vector's lanes are rows of x. Groups are padded to whole words, so any group size works. The sums of a
+// run are exact integers, so codes equal to the zero point give exact zeros.
 //
 // Dot is the ISA's integer product: Sum, zero_sum, dot(sum, x, w) of words, to_float; max_words a Sum can take.
 #pragma once
@@ -41,17 +41,18 @@ class Int4DynamicPrefill {
         tiling_(args_.M, w_.N, panel, threads_),
         x_(tiling_.panels * words_ * panel),
         x_scale_(tiling_.panels * panel),
-        group_sums_(tiling_.panels * G_ * panel),
+        runs_(count_runs(0, words_)),
+        run_sums_(tiling_.panels * runs_ * panel),
         rows_(threads_ * (words_ * step + w_.K + 2 * V::lanes)),
-        row_sums_(threads_ * panel * G_),
+        row_sums_(threads_ * panel * runs_),
         row_q_(threads_ * panel * words_ * step),
         tiles_(threads_ * tiling_.tile_n * block_words),
         scales_(threads_ * tiling_.tile_n * G_),
-        products_(threads_ * tiling_.tile_n * G_),
+        zero_points_(threads_ * tiling_.tile_n * G_),
         sums_(threads_ * tiling_.panels_per_chunk * tiling_.tile_n * panel) {}
 
   TORCHAO_OPS_INLINE Status run(const Parallel& parallel) {
-    if (!all_allocated(x_, x_scale_, group_sums_, rows_, row_sums_, row_q_, tiles_, scales_, products_, sums_)) {
+    if (!all_allocated(x_, x_scale_, run_sums_, rows_, row_sums_, row_q_, tiles_, scales_, zero_points_, sums_)) {
       return Status::out_of_memory;
     }
     for_each_piece(parallel, tiling_.panels, [&](int64_t p, int64_t worker) { prepare_panel(p, worker); });
@@ -62,10 +63,10 @@ class Int4DynamicPrefill {
   }
 
  private:
-  // Quantizes the rows of panel p, sums their groups, and packs both.
+  // Quantizes the rows of panel p, sums their runs, and packs both.
   TORCHAO_OPS_INLINE void prepare_panel(int64_t p, int64_t worker) {
     float* row = rows_.get() + worker * (words_ * step + w_.K + 2 * V::lanes);
-    float* sums = row_sums_.get() + worker * panel * G_;
+    float* sums = row_sums_.get() + worker * panel * runs_;
     int8_t* q = row_q_.get() + worker * panel * words_ * step;
     const int64_t rows = args_.M - p * panel < panel ? args_.M - p * panel : panel;
     for (int64_t m = 0; m < rows; ++m) {
@@ -75,26 +76,28 @@ class Int4DynamicPrefill {
       int8_t* out = q + m * words_ * step;
       for (int64_t g = 0; g < G_; ++g) {
         const int64_t begin = g * group_k_, end = g + 1 == G_ ? w_.K : begin + group_k_;
-        int32_t sum = 0;
         int64_t k = begin;
-        for (; k < end; ++k) {
-          const int32_t value = static_cast<int32_t>(row[k]);
-          sum += value;
-          *out++ = static_cast<int8_t>(value);
-        }
+        for (; k < end; ++k) *out++ = static_cast<int8_t>(static_cast<int32_t>(row[k]));
         for (; (k - begin) % step != 0; ++k) *out++ = 0;
-        sums[m * G_ + g] = static_cast<float>(sum);
+      }
+      float* run_sum = sums + m * runs_;
+      for (int64_t word = 0; word < words_;) {
+        const int64_t end = run_end(word);
+        int32_t sum = 0;
+        for (int64_t i = word * step; i < end * step; ++i) sum += q[m * words_ * step + i];
+        *run_sum++ = static_cast<float>(sum);
+        word = end;
       }
     }
     for (int64_t m = rows; m < panel; ++m) x_scale_.get()[p * panel + m] = 0;
     pack_panel<V, step>(q, words_ * step, rows, words_ * step, [](auto* words) { return Avx2::load_words(words); },
                         x_.get() + p * words_ * panel);
-    pack_panel<V, 1>(sums, G_, rows, G_, [](auto* words) { return Avx2::load(words); }, group_sums_.get() + p * G_ * panel);
+    pack_panel<V, 1>(sums, runs_, rows, runs_, [](auto* words) { return Avx2::load(words); }, run_sums_.get() + p * runs_ * panel);
   }
 
   TORCHAO_OPS_INLINE void multiply(int64_t t, int64_t c, int64_t worker) {
     float* scales = scales_.get() + worker * tiling_.tile_n * G_;
-    float* products = products_.get() + worker * tiling_.tile_n * G_;
+    float* zero_points = zero_points_.get() + worker * tiling_.tile_n * G_;
     int32_t* tile = tiles_.get() + worker * tiling_.tile_n * block_words;
     float* sums = sums_.get() + worker * tiling_.panels_per_chunk * tiling_.tile_n * panel;
     const int64_t n_begin = t * tiling_.tile_n;
@@ -103,27 +106,27 @@ class Int4DynamicPrefill {
     const int64_t panels = tiling_.panels - panel_begin < tiling_.panels_per_chunk ? tiling_.panels - panel_begin : tiling_.panels_per_chunk;
 
     bool finite[Tiling::max_tile_n];
-    for (int64_t n = 0; n < columns; ++n) finite[n] = expand_scales(n_begin + n, scales + n * G_, products + n * G_);
-    for (int64_t p = 0; p < panels; ++p) {
-      multiply_panel<Fp32Tile<V>>(products, G_, columns, group_sums_.get() + (panel_begin + p) * G_ * panel,
-                                  args_.M - (panel_begin + p) * panel, G_, true, sums + p * tiling_.tile_n * panel);
-    }
+    for (int64_t n = 0; n < columns; ++n) finite[n] = expand_scales(n_begin + n, scales + n * G_, zero_points + n * G_);
+    for (int64_t i = 0; i < panels * tiling_.tile_n * panel; i += V::lanes) V::store(sums + i, V::zero());
+    int64_t run = 0;
     for (int64_t word = 0; word < words_; word += block_words) {
       const int64_t count = words_ - word < block_words ? words_ - word : block_words;
       for (int64_t n = 0; n < columns; ++n) unpack(n_begin + n, word, count, tile + n * block_words);
       for (int64_t p = 0; p < panels; ++p) {
         const float* x = x_.get() + ((panel_begin + p) * words_ + word) * panel;
+        const float* Q = run_sums_.get() + ((panel_begin + p) * runs_ + run) * panel;
         float* s = sums + p * tiling_.tile_n * panel;
         if (args_.M - (panel_begin + p) * panel <= V::lanes) {
           for (int64_t n = 0; n < columns; n += 2 * Dot::block_rows) {
-            block<2 * Dot::block_rows, 1>(tile + n * block_words, x, word, count, scales + n * G_, s + n * panel);
+            block<2 * Dot::block_rows, 1>(tile + n * block_words, x, word, count, scales + n * G_, zero_points + n * G_, Q, s + n * panel);
           }
         } else {
           for (int64_t n = 0; n < columns; n += Dot::block_rows) {
-            block<Dot::block_rows, 2>(tile + n * block_words, x, word, count, scales + n * G_, s + n * panel);
+            block<Dot::block_rows, 2>(tile + n * block_words, x, word, count, scales + n * G_, zero_points + n * G_, Q, s + n * panel);
           }
         }
       }
+      run += count_runs(word, word + count);
     }
     for (int64_t p = 0; p < panels; ++p) {
       const int64_t m = (panel_begin + p) * panel;
@@ -139,16 +142,16 @@ class Int4DynamicPrefill {
     }
   }
 
-  // scale[G] of row n as fp32, and product[G] = -scale * zero_point. Returns whether all are finite.
-  TORCHAO_OPS_INLINE bool expand_scales(int64_t n, float* scale, float* product) const {
+  // scale[G] and zero_point[G] of row n as fp32. Returns whether all are finite.
+  TORCHAO_OPS_INLINE bool expand_scales(int64_t n, float* scale, float* zero_point) const {
     convert<V>(w_.scale, w_.scale_type, n * w_.scale_row_stride, G_, scale);
-    if (w_.zero_point != nullptr) convert<V>(w_.zero_point, w_.zero_point_type, n * w_.zero_point_row_stride, G_, product);
-    bool finite = true;
-    for (int64_t g = 0; g < G_; ++g) {
-      const float zero_point = w_.zero_point != nullptr ? product[g] : float{int4::symmetric_zero_point};
-      product[g] = -(scale[g] * zero_point);
-      finite = finite && is_finite(scale[g]) && is_finite(product[g]);
+    if (w_.zero_point != nullptr) {
+      convert<V>(w_.zero_point, w_.zero_point_type, n * w_.zero_point_row_stride, G_, zero_point);
+    } else {
+      for (int64_t g = 0; g < G_; ++g) zero_point[g] = float{int4::symmetric_zero_point};
     }
+    bool finite = true;
+    for (int64_t g = 0; g < G_; ++g) finite = finite && is_finite(scale[g]) && is_finite(zero_point[g]);
     return finite;
   }
 
@@ -175,22 +178,35 @@ class Int4DynamicPrefill {
     }
   }
 
-  // sums[n][row] += scale[n, g] * (products of words [word, word + count) with x), run by run: a run lies in one group and is no longer than a
-  // Sum can take. `scales` has a row of G for each n.
+  // A run of words lies in one group and in one block, and is no longer than a Sum can take. The run that begins at `word` ends at:
+  TORCHAO_OPS_INLINE int64_t run_end(int64_t word) const {
+    int64_t end = (word / group_words_ + 1) * group_words_;
+    const int64_t block_end = (word / block_words + 1) * block_words;
+    end = end < block_end ? end : block_end;
+    end = end < word + Dot::max_words ? end : word + Dot::max_words;
+    return end < words_ ? end : words_;
+  }
+  TORCHAO_OPS_INLINE int64_t count_runs(int64_t begin, int64_t end) const {
+    int64_t runs = 0;
+    for (int64_t word = begin; word < end; word = run_end(word)) ++runs;
+    return runs;
+  }
+
+  // sums[n][row] += scale[n, g] * (products of tile[n] with x - zero_point[n, g] * Q[run][row]) over the runs of a block that begins at `word`.
+  // scales and zero_points have a row of G for each n.
   template <int block_rows, int vectors>
-  TORCHAO_OPS_NOINLINE void block(const int32_t* tile, const float* x, int64_t word, int64_t count, const float* scales, float* sums) const {
-    const int64_t G = G_;
-    int64_t group = word / group_words_;
-    int64_t group_left = group_words_ - word % group_words_;
-    for (int64_t i = 0; i < count;) {
-      int64_t run = group_left < Dot::max_words ? group_left : Dot::max_words;
-      run = count - i < run ? count - i : run;
+  TORCHAO_OPS_NOINLINE void block(const int32_t* tile, const float* x, int64_t word, int64_t count, const float* scales,
+                                  const float* zero_points, const float* Q, float* sums) const {
+    const int64_t G = G_, block_end = word + count;
+    for (const int64_t block_begin = word; word < block_end; Q += panel) {
+      const int64_t group = word / group_words_;
+      const int64_t end = run_end(word) - block_begin;
       typename Dot::Sum s[block_rows][vectors];
 #pragma GCC unroll 24
       for (int n = 0; n < block_rows; ++n)
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; ++v) s[n][v] = Dot::zero_sum();
-      for (const int64_t end = i + run; i < end; ++i) {
+      for (int64_t i = word - block_begin; i < end; ++i) {
         typename V::Int xs[vectors];
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; ++v) xs[v] = V::load_bits(x + i * panel + v * V::lanes);
@@ -203,18 +219,15 @@ class Int4DynamicPrefill {
       }
 #pragma GCC unroll 24
       for (int n = 0; n < block_rows; ++n) {
-        const Float scale = V::set(scales[n * G + group]);
+        const Float scale = V::set(scales[n * G + group]), zero_point = V::set(zero_points[n * G + group]);
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; ++v) {
           float* out = sums + n * panel + v * V::lanes;
-          V::store(out, V::fma(scale, Dot::to_float(s[n][v]), V::load(out)));
+          const Float products = V::fnma(zero_point, V::load(Q + v * V::lanes), Dot::to_float(s[n][v]));
+          V::store(out, V::fma(scale, products, V::load(out)));
         }
       }
-      group_left -= run;
-      if (group_left == 0) {
-        ++group;
-        group_left = group_words_;
-      }
+      word = block_begin + end;
     }
   }
 
@@ -225,13 +238,14 @@ class Int4DynamicPrefill {
   const Tiling tiling_;
   Scratch<float> x_;           // words of four int8: [panels, words, panel]
   Scratch<float> x_scale_;     // [panels, panel]
-  Scratch<float> group_sums_;  // Q: [panels, G, panel]
+  const int64_t runs_;
+  Scratch<float> run_sums_;    // Q: [panels, runs, panel]
   Scratch<float> rows_;        // [threads, K and some], a row of x in fp32
-  Scratch<float> row_sums_;    // [threads, panel, G]
+  Scratch<float> row_sums_;    // [threads, panel, runs]
   Scratch<int8_t> row_q_;      // [threads, panel, words * step]
   Scratch<int32_t> tiles_;     // [threads, tile_n, block_words]
-  Scratch<float> scales_, products_;  // [threads, tile_n, G]
-  Scratch<float> sums_;               // [threads, panels of a chunk, tile_n, panel]
+  Scratch<float> scales_, zero_points_;  // [threads, tile_n, G]
+  Scratch<float> sums_;                  // [threads, panels of a chunk, tile_n, panel]
 };
 
 }  // namespace

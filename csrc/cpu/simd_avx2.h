@@ -24,6 +24,11 @@ struct Avx2 {
   TORCHAO_OPS_INLINE static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
   // a * b + c and c - a * b, rounded once.
   TORCHAO_OPS_INLINE static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  // The same as fma(a, b, sum), in sum's register: left to itself, GCC 12 copies a or b, or sum, in many inner loops.
+  TORCHAO_OPS_INLINE static Float accumulate(Float sum, Float a, Float b) {
+    asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "xm"(b));
+    return sum;
+  }
   TORCHAO_OPS_INLINE static Float fnma(Float a, Float b, Float c) { return _mm256_fnmadd_ps(a, b, c); }
   TORCHAO_OPS_INLINE static Float div(Float a, Float b) { return _mm256_div_ps(a, b); }
   TORCHAO_OPS_INLINE static Float min(Float a, Float b) { return _mm256_min_ps(a, b); }

@@ -41,6 +41,14 @@ struct Avx512 {
   TORCHAO_OPS_INLINE static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
   TORCHAO_OPS_INLINE static Float round(Float a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   TORCHAO_OPS_INLINE static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  TORCHAO_OPS_INLINE static Float accumulate(Float sum, Float a, Float b) {
+#ifdef TORCHAO_OPS_EMULATE_AVX512
+    return fma(a, b, sum);
+#else
+    asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b));
+    return sum;
+#endif
+  }
   TORCHAO_OPS_INLINE static Float fnma(Float a, Float b, Float c) { return _mm512_fnmadd_ps(a, b, c); }
   TORCHAO_OPS_INLINE static Float from_int(Int a) { return _mm512_cvtepi32_ps(a); }
 
