@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 30
 
 PY := .venv/bin/python
 SETUP := setup_cmake/setup.sh
@@ -58,7 +59,7 @@ lint: build/.configured ## check the style, and clang-tidy and ruff
 	@$(RUFF) check --config ruff.toml $(PYTHON_DIRS)
 	@printf '%s\n' $(TIDY_FILES) | xargs -P $(JOBS) -n 2 clang-tidy-14 -p build --quiet
 
-sanitize: setup ## the kernel tests under ASAN, UBSAN and TSAN
+sanitize: build/.configured ## the kernel tests under ASAN, UBSAN and TSAN, and FUZZ_SECONDS (30) of each fuzzer
 	@$(SETUP) system sanitize
 	cmake --preset asan
 	cmake --build --preset asan --parallel $(JOBS)
@@ -66,6 +67,8 @@ sanitize: setup ## the kernel tests under ASAN, UBSAN and TSAN
 	cmake --preset tsan
 	cmake --build --preset tsan --parallel $(JOBS)
 	ctest --preset tsan
+	cmake -DFUZZ_SECONDS=$(FUZZ_SECONDS) build >/dev/null
+	cmake --build build --target fuzz
 
 test-torch-latest: build ## the Python tests, with the same library file, under the newest torch
 	@sed 's/^torch==.*/torch/' requirements-dev.txt > build/requirements-torch-latest.txt
