@@ -61,7 +61,7 @@ class Int4Decode {
         full_chunks_(K_ / chunk_k),
         chunks_per_step_(wide_ ? chunks_in_wide_group() : 1),
         steps_(ceil_div(full_chunks_, chunks_per_step_) + (chunks_ - full_chunks_)),
-        padded_groups_(ceil_div(G_, V::lanes) * V::lanes + V::lanes),
+        padded_groups_(ceil_div(G_, V::lanes) * V::lanes),
         row_scratch_size_(2 * (padded_groups_ + (wide_ || w_.group_size == 32 ? 0 : chunks_ * units))),
         x_(mm_.M * chunks_ * chunk_k),
         lane_sums_(mm_.M * steps_ * V::lanes),
@@ -119,11 +119,15 @@ class Int4Decode {
   TORCHAO_OPS_INLINE RowScales expand_scales(int64_t n, float* scratch) const {
     float* scale = scratch;
     float* zero_point = scratch + padded_groups_;
+    // What is read beyond the last group is finite.
+    if (G_ > 0) {
+      V::store(scale + padded_groups_ - V::lanes, V::zero());
+      V::store(zero_point + padded_groups_ - V::lanes, V::zero());
+    }
     convert<V>(w_.scale, w_.scale_type, n * w_.scale_row_stride, G_, scale);
     if (w_.zero_point != nullptr) {
       convert<V>(w_.zero_point, w_.zero_point_type, n * w_.zero_point_row_stride, G_, zero_point);
     }
-    for (int64_t g = G_; g < padded_groups_; ++g) scale[g] = zero_point[g] = 0;
     // 0 * (a finite number) is 0, 0 * (Inf or NaN) is NaN, and so is its sum with anything.
     Float zeros = V::zero();
     for (int64_t g = 0; g < G_; g += V::lanes) {

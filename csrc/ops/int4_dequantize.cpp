@@ -20,7 +20,7 @@ Tensor op_int4_dequantize(const Tensor& weight_packed, const Tensor& weight_scal
 
   Tensor out = torch::stable::new_empty(weight_scale, {weight.view.N, in_features}, out_dtype);
   if (out.numel() == 0) return out;
-  check_status(op, int4_dequantize({weight.view, out.mutable_data_ptr(), out_type}, torch_threads()));
+  check_status(op, int4_dequantize({weight.view, out.mutable_data_ptr(), out_type}, torch_threads(out.numel())));
   return out;
 }
 

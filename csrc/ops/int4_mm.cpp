@@ -26,7 +26,7 @@ Tensor multiply_int4(const char* op, Int4MmKernel kernel, const Tensor& x, const
   if (y.numel() == 0) return y;
   const Activations activations = as_matrix(x, x_type);
   const std::optional<Tensor> bias_row = bias ? std::optional<Tensor>(with_adjacent_elements(*bias)) : std::nullopt;
-  check_status(op, kernel({mm_args(activations, bias_row, y), weight.view}, torch_threads()));
+  check_status(op, kernel({mm_args(activations, bias_row, y), weight.view}, torch_threads(activations.M * activations.K * weight.view.N)));
   return y;
 }
 

@@ -29,7 +29,7 @@ std::tuple<Tensor, Tensor, Tensor> op_int4_quantize(const Tensor& weight, int64_
   args.packed = static_cast<uint8_t*>(packed.mutable_data_ptr());
   args.scale = scale.mutable_data_ptr();
   args.zero_point = zero_point.mutable_data_ptr();
-  check_status(op, int4_quantize(args, torch_threads()));
+  check_status(op, int4_quantize(args, torch_threads(N * K)));
   return {packed, scale, zero_point};
 }
 

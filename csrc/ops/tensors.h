@@ -29,8 +29,8 @@ Tensor empty_result(const Tensor& x, int64_t N);
 // What kernels need of x, bias and y. The tensors must outlive the struct.
 MmArgs mm_args(const Activations& x, const std::optional<Tensor>& bias, const Tensor& y);
 
-// torch's thread pool. In a process forked from one whose pool was running, that pool's threads do not exist and waiting for
+// torch's thread pool, of which `work` elements or multiply-adds use only as many threads as it pays to wake. In a process forked from one whose pool was running, that pool's threads do not exist and waiting for
 // them would hang: there, the calling thread does all the work.
-Parallel torch_threads();
+Parallel torch_threads(int64_t work);
 
 }  // namespace torchao_ops
