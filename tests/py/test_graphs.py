@@ -137,6 +137,7 @@ def test_saved_models_need_the_library_and_not_the_package(consumer_models, load
     result = run_python(
         f"""
 import os, sys, torch
+import torch._inductor.codecache  # torch 2.10 uses it in aoti_load_package without importing it
 torch.ops.load_library({str(library_path())!r})
 os.chdir({str(consumer_models)!r})
 x, y = torch.load("io.pt")
