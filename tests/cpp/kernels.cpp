@@ -21,11 +21,11 @@ constexpr bool emulated = false;
 const Int4MmKernel all_int4_mm[] = {
     {"int4_mm", Needs::dispatch, nullptr, int4_mm, batch_invariant()},
     {"int4_mm_scalar", Needs::scalar, nullptr, int4_mm_scalar},
-    {"int4_mm_decode_avx2", Needs::avx2, supports_int4_mm_decode, int4_mm_decode_avx2, false},
+    {"int4_mm_decode_avx2", Needs::avx2, supports_int4_mm_decode, int4_mm_decode_avx2},
     {"int4_mm_prefill_avx2", Needs::avx2, nullptr, int4_mm_prefill_avx2},
-    {"int4_mm_decode_avx512", Needs::avx512, supports_int4_mm_decode, int4_mm_decode_avx512, false},
+    {"int4_mm_decode_avx512", Needs::avx512, supports_int4_mm_decode, int4_mm_decode_avx512},
     {"int4_mm_prefill_avx512", Needs::avx512, nullptr, int4_mm_prefill_avx512},
-    {"int4_mm_decode_avx512_bf16", Needs::avx512_bf16, supports_int4_mm_decode_bf16, int4_mm_decode_avx512_bf16, false},
+    {"int4_mm_decode_avx512_bf16", Needs::avx512_bf16, supports_int4_mm_decode_bf16, int4_mm_decode_avx512_bf16},
     {"int4_mm_prefill_avx512_bf16", Needs::avx512_bf16, supports_int4_mm_prefill_bf16, int4_mm_prefill_avx512_bf16},
 };
 
