@@ -285,7 +285,8 @@ TEST(Int4Operators, DoNotDependOnTheNumberOfThreads) {
   const int before = at::get_num_threads();
   for (const NamedMm& mm : products) {
     for (const int64_t M : {1, 3, 40}) {
-      const Arguments a = legal_arguments({M, 300}, 130);
+      // A million products a row: enough for threads to be woken.
+      const Arguments a = legal_arguments({M, 1000}, 1000);
       at::set_num_threads(1);
       const Tensor once = call(mm.call, a);
       for (const int threads : {2, 3}) {
