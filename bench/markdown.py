@@ -103,7 +103,7 @@ def _shapes(results: Results, operator: str, activations: str) -> str:
         by_batch = {
             r.batch: r for r in ours if (r.out_features, r.in_features, r.group_size, r.threads, r.weights) == setting
         }
-        cells = [_cell(by_batch[batch], results, activations) for batch in batches]
+        cells = [_cell(by_batch[batch], results, activations) if batch in by_batch else "-" for batch in batches]
         rows, columns, group, threads, weights = setting
         lines.append(f"| {rows}x{columns} | {group} | {threads} | {weights} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

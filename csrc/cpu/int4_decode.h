@@ -43,8 +43,8 @@ class Int4Decode {
   // results fill AVX2's 16 registers.
   static constexpr int max_weight_rows = 4;
   static constexpr int weight_rows_for(int rows) { return rows <= 2 ? 4 : 2; }
-  // Bytes ahead of the load that are prefetched: 64 lines, what it takes to cover DRAM latency (~100 ns) at ~40 GB/s.
-  static constexpr int64_t prefetch_bytes = 4096;
+  // At least so many bytes ahead of the load are prefetched: 64 lines, what it takes to cover DRAM latency (~100 ns) at ~40 GB/s.
+  static constexpr int64_t min_prefetch_bytes = 4096;
 
  public:
   // Weight rows in a piece of work: long enough for the hardware prefetcher, short enough to balance.
@@ -225,6 +225,9 @@ class Int4Decode {
       lane_sums += rows * V::lanes;
     };
 
+    // The same place in the rows that come next: these rows' own following bytes are what the hardware prefetcher sees coming.
+    const int64_t next_rows = weight_rows * w_.packed_row_stride;
+    const int64_t prefetch_bytes = next_rows > min_prefetch_bytes ? next_rows : min_prefetch_bytes;
     int64_t c = 0, step = 0;
     for (; c < full_chunks_; ++step) {
       const int64_t chunks_per_step = wide_groups ? chunks_per_step_ : 1;
