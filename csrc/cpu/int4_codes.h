@@ -24,8 +24,7 @@ struct Int4CodesFp32 {
   static constexpr int offset = centered ? 8 : 0;
 
   TORCHAO_OPS_INLINE static void place(const float* chunk, float* out, int64_t stride, float* lane_sums) {
-    constexpr float factor[8] = {1.0f,         1.0f / 16,      1.0f / 256,      1.0f / 4096,
-                                 1.0f / 65536, 1.0f / 1048576, 1.0f / 16777216, 1.0f};
+    constexpr float factor[8] = {1.0f, 1.0f / 16, 1.0f / 256, 1.0f / 4096, 1.0f / 65536, 1.0f / 1048576, 1.0f / 16777216, 1.0f};
     for (int lane = 0; lane < V::lanes; lane += 8) {  // 8 lanes of 8 codes are a square to transpose
       Avx2::Float r[8];
       for (int i = 0; i < 8; ++i) r[i] = Avx2::load(chunk + 8 * (lane + i));
@@ -45,7 +44,9 @@ struct Int4CodesFp32 {
   }
   TORCHAO_OPS_INLINE static typename V::Float load_activations(const float* p) { return V::load(p); }
   TORCHAO_OPS_INLINE static Sum zero_sum() { return V::zero(); }
-  TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, typename V::Float x) { return V::accumulate(sum, numbers, x); }
+  TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, typename V::Float x) {
+    return V::accumulate(sum, numbers, x);
+  }
   TORCHAO_OPS_INLINE static typename V::Float to_float(Sum a) { return a; }
 };
 

@@ -20,8 +20,10 @@ Status int4_dynamic_mm(const Int4MmArgs& args, const Parallel& parallel) {
   const Status status = isa_in_use(&isa);
   if (status != Status::ok) return status;
   const bool decode = prefers_decode(args.mm.M, args.weight.K) && supports_int4_dynamic_mm_decode(args) && !batch_invariant();
-  if (isa == Isa::avx512) return decode ? int4_dynamic_mm_decode_avx512(args, parallel) : int4_dynamic_mm_prefill_avx512(args, parallel);
-  if (isa == Isa::avx2) return decode ? int4_dynamic_mm_decode_avx2(args, parallel) : int4_dynamic_mm_prefill_avx2(args, parallel);
+  if (isa == Isa::avx512)
+    return decode ? int4_dynamic_mm_decode_avx512(args, parallel) : int4_dynamic_mm_prefill_avx512(args, parallel);
+  if (isa == Isa::avx2)
+    return decode ? int4_dynamic_mm_decode_avx2(args, parallel) : int4_dynamic_mm_prefill_avx2(args, parallel);
   return int4_dynamic_mm_scalar(args, parallel);
 }
 

@@ -56,9 +56,8 @@ class Int4DynamicPrefill {
       return Status::out_of_memory;
     }
     for_each_piece(parallel, tiling_.panels, [&](int64_t p, int64_t worker) { prepare_panel(p, worker); });
-    for_each_piece(parallel, tiling_.tiles * tiling_.chunks, [&](int64_t piece, int64_t worker) {
-      multiply(piece % tiling_.tiles, piece / tiling_.tiles, worker);
-    });
+    for_each_piece(parallel, tiling_.tiles * tiling_.chunks,
+                   [&](int64_t piece, int64_t worker) { multiply(piece % tiling_.tiles, piece / tiling_.tiles, worker); });
     return Status::ok;
   }
 
@@ -90,9 +89,11 @@ class Int4DynamicPrefill {
       }
     }
     for (int64_t m = rows; m < panel; ++m) x_scale_.get()[p * panel + m] = 0;
-    pack_panel<V, step>(q, words_ * step, rows, words_ * step, [](auto* words) { return Avx2::load_words(words); },
-                        x_.get() + p * words_ * panel);
-    pack_panel<V, 1>(sums, runs_, rows, runs_, [](auto* words) { return Avx2::load(words); }, run_sums_.get() + p * runs_ * panel);
+    pack_panel<V, step>(
+        q, words_ * step, rows, words_ * step, [](auto* words) { return Avx2::load_words(words); },
+        x_.get() + p * words_ * panel);
+    pack_panel<V, 1>(
+        sums, runs_, rows, runs_, [](auto* words) { return Avx2::load(words); }, run_sums_.get() + p * runs_ * panel);
   }
 
   TORCHAO_OPS_INLINE void multiply(int64_t t, int64_t c, int64_t worker) {
@@ -103,7 +104,8 @@ class Int4DynamicPrefill {
     const int64_t n_begin = t * tiling_.tile_n;
     const int64_t columns = w_.N - n_begin < tiling_.tile_n ? w_.N - n_begin : tiling_.tile_n;
     const int64_t panel_begin = c * tiling_.panels_per_chunk;
-    const int64_t panels = tiling_.panels - panel_begin < tiling_.panels_per_chunk ? tiling_.panels - panel_begin : tiling_.panels_per_chunk;
+    const int64_t panels =
+        tiling_.panels - panel_begin < tiling_.panels_per_chunk ? tiling_.panels - panel_begin : tiling_.panels_per_chunk;
 
     bool finite[Tiling::max_tile_n];
     for (int64_t n = 0; n < columns; ++n) finite[n] = expand_scales(n_begin + n, scales + n * G_, zero_points + n * G_);
@@ -118,11 +120,13 @@ class Int4DynamicPrefill {
         float* s = sums + p * tiling_.tile_n * panel;
         if (args_.M - (panel_begin + p) * panel <= V::lanes) {
           for (int64_t n = 0; n < columns; n += 2 * Dot::block_rows) {
-            block<2 * Dot::block_rows, 1>(tile + n * block_words, x, word, count, scales + n * G_, zero_points + n * G_, Q, s + n * panel);
+            block<2 * Dot::block_rows, 1>(tile + n * block_words, x, word, count, scales + n * G_, zero_points + n * G_, Q,
+                                          s + n * panel);
           }
         } else {
           for (int64_t n = 0; n < columns; n += Dot::block_rows) {
-            block<Dot::block_rows, 2>(tile + n * block_words, x, word, count, scales + n * G_, zero_points + n * G_, Q, s + n * panel);
+            block<Dot::block_rows, 2>(tile + n * block_words, x, word, count, scales + n * G_, zero_points + n * G_, Q,
+                                      s + n * panel);
           }
         }
       }
@@ -236,14 +240,14 @@ class Int4DynamicPrefill {
   const int4::Weight& w_;
   const int64_t group_k_, G_, group_words_, words_, threads_;
   const Tiling tiling_;
-  Scratch<float> x_;           // words of four int8: [panels, words, panel]
-  Scratch<float> x_scale_;     // [panels, panel]
+  Scratch<float> x_;        // words of four int8: [panels, words, panel]
+  Scratch<float> x_scale_;  // [panels, panel]
   const int64_t runs_;
-  Scratch<float> run_sums_;    // Q: [panels, runs, panel]
-  Scratch<float> rows_;        // [threads, K and some], a row of x in fp32
-  Scratch<float> row_sums_;    // [threads, panel, runs]
-  Scratch<int8_t> row_q_;      // [threads, panel, words * step]
-  Scratch<int32_t> tiles_;     // [threads, tile_n, block_words]
+  Scratch<float> run_sums_;              // Q: [panels, runs, panel]
+  Scratch<float> rows_;                  // [threads, K and some], a row of x in fp32
+  Scratch<float> row_sums_;              // [threads, panel, runs]
+  Scratch<int8_t> row_q_;                // [threads, panel, words * step]
+  Scratch<int32_t> tiles_;               // [threads, tile_n, block_words]
   Scratch<float> scales_, zero_points_;  // [threads, tile_n, G]
   Scratch<float> sums_;                  // [threads, panels of a chunk, tile_n, panel]
 };

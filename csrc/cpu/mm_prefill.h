@@ -43,8 +43,9 @@ TORCHAO_OPS_INLINE Status mm_prefill(const MmArgs& args, const Weight& weight, c
 
   for_each_piece(parallel, tiling.panels, [&](int64_t p, int64_t) {
     auto pack = [&](auto* x) {
-      pack_panel<V, Tile::step>(x + p * panel * args.x_row_stride, args.x_row_stride, args.M - p * panel, K,
-                                [](auto* row) { return Tile::load_words(row); }, packed.get() + p * words * panel);
+      pack_panel<V, Tile::step>(
+          x + p * panel * args.x_row_stride, args.x_row_stride, args.M - p * panel, K,
+          [](auto* row) { return Tile::load_words(row); }, packed.get() + p * words * panel);
     };
     switch (args.x_type) {
       case FloatType::f32: pack(static_cast<const float*>(args.x)); break;
@@ -61,7 +62,8 @@ TORCHAO_OPS_INLINE Status mm_prefill(const MmArgs& args, const Weight& weight, c
     const int64_t n_begin = piece % tiling.tiles * tiling.tile_n;
     const int64_t columns = N - n_begin < tiling.tile_n ? N - n_begin : tiling.tile_n;
     const int64_t panel_begin = piece / tiling.tiles * tiling.panels_per_chunk;
-    const int64_t panels = tiling.panels - panel_begin < tiling.panels_per_chunk ? tiling.panels - panel_begin : tiling.panels_per_chunk;
+    const int64_t panels =
+        tiling.panels - panel_begin < tiling.panels_per_chunk ? tiling.panels - panel_begin : tiling.panels_per_chunk;
     Dequantizer dequantizer(weight, scratch.get() + worker * scratch_size);
     dequantizer.set_rows(n_begin, columns);
     for (int64_t k = 0; k < K || k == 0; k += prefill_block_k) {
@@ -84,7 +86,8 @@ TORCHAO_OPS_INLINE Status mm_prefill(const MmArgs& args, const Weight& weight, c
     }
     for (int64_t p = 0; p < panels; ++p) {
       const int64_t m = (panel_begin + p) * panel;
-      store_panel<V>(args, N, m, args.M - m < panel ? args.M - m : panel, n_begin, columns, sums + p * tiling.tile_n * panel, ones);
+      store_panel<V>(args, N, m, args.M - m < panel ? args.M - m : panel, n_begin, columns, sums + p * tiling.tile_n * panel,
+                     ones);
     }
   });
   return Status::ok;

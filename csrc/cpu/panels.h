@@ -16,7 +16,8 @@ constexpr int64_t panel_rows = 2 * V::lanes;
 // Packs `rows` rows at x (at most a panel; the rest of the panel becomes zeros), of `count` elements each, into out[word][row]; the last
 // word is filled with zeros. load_words(p) gives the 8 words at p, of step elements each.
 template <class V, int step, class T, class LoadWords>
-TORCHAO_OPS_INLINE void pack_panel(const T* x, int64_t row_stride, int64_t rows, int64_t count, const LoadWords& load_words, float* out) {
+TORCHAO_OPS_INLINE void pack_panel(const T* x, int64_t row_stride, int64_t rows, int64_t count, const LoadWords& load_words,
+                                   float* out) {
   constexpr int64_t block = 8 * step;
   const int64_t words = (count + step - 1) / step;
   for (int64_t m = 0; m < panel_rows<V>; m += 8) {
@@ -43,8 +44,8 @@ TORCHAO_OPS_INLINE void pack_panel(const T* x, int64_t row_stride, int64_t rows,
 
 // sums[n][row] (+)= sum over words of tile[n][word] * x[word][row], for block_rows n and `vectors` vectors of rows.
 template <class Tile, int block_rows, int vectors>
-TORCHAO_OPS_NOINLINE void tile_times_panel(const typename Tile::Word* tile, int64_t tile_stride, const float* x, int64_t words, bool first,
-                                         float* sums) {
+TORCHAO_OPS_NOINLINE void tile_times_panel(const typename Tile::Word* tile, int64_t tile_stride, const float* x, int64_t words,
+                                           bool first, float* sums) {
   using V = typename Tile::Vector;
   typename V::Float s[block_rows][vectors];
 #pragma GCC unroll 24
@@ -74,8 +75,8 @@ TORCHAO_OPS_NOINLINE void tile_times_panel(const typename Tile::Word* tile, int6
 
 // y[m_begin + row, n_begin + n] = sums[n][row] * row_scale[row] + bias[n], for `rows` rows and `columns` columns of y [M, N].
 template <class V, class T>
-TORCHAO_OPS_NOINLINE void store_panel(const MmArgs& args, int64_t N, int64_t m_begin, int64_t rows, int64_t n_begin, int64_t columns,
-                                    const float* sums, const float* row_scale) {
+TORCHAO_OPS_NOINLINE void store_panel(const MmArgs& args, int64_t N, int64_t m_begin, int64_t rows, int64_t n_begin,
+                                      int64_t columns, const float* sums, const float* row_scale) {
   T* y = static_cast<T*>(args.y) + m_begin * N + n_begin;
   for (int64_t n = 0; n < columns; n += 8) {
     const int64_t count = columns - n < 8 ? columns - n : 8;
@@ -104,8 +105,8 @@ TORCHAO_OPS_NOINLINE void store_panel(const MmArgs& args, int64_t N, int64_t m_b
 }
 
 template <class V>
-TORCHAO_OPS_INLINE void store_panel(const MmArgs& args, int64_t N, int64_t m_begin, int64_t rows, int64_t n_begin, int64_t columns,
-                                    const float* sums, const float* row_scale) {
+TORCHAO_OPS_INLINE void store_panel(const MmArgs& args, int64_t N, int64_t m_begin, int64_t rows, int64_t n_begin,
+                                    int64_t columns, const float* sums, const float* row_scale) {
   switch (args.x_type) {
     case FloatType::f32: store_panel<V, float>(args, N, m_begin, rows, n_begin, columns, sums, row_scale); return;
     case FloatType::f16: store_panel<V, Half>(args, N, m_begin, rows, n_begin, columns, sums, row_scale); return;
@@ -122,12 +123,13 @@ constexpr int narrow_block_rows = 2 * block_rows<V>;  // with one vector of x
 // All columns of a tile with one panel of which `rows` rows are in use. The tile may hold anything in rows beyond `columns`, up to a whole
 // number of blocks: their sums are not used.
 template <class Tile>
-TORCHAO_OPS_INLINE void multiply_panel(const typename Tile::Word* tile, int64_t tile_stride, int64_t columns, const float* x, int64_t rows,
-                                       int64_t words, bool first, float* sums) {
+TORCHAO_OPS_INLINE void multiply_panel(const typename Tile::Word* tile, int64_t tile_stride, int64_t columns, const float* x,
+                                       int64_t rows, int64_t words, bool first, float* sums) {
   using V = typename Tile::Vector;
   if (rows <= V::lanes) {
     for (int64_t n = 0; n < columns; n += narrow_block_rows<V>) {
-      tile_times_panel<Tile, narrow_block_rows<V>, 1>(tile + n * tile_stride, tile_stride, x, words, first, sums + n * panel_rows<V>);
+      tile_times_panel<Tile, narrow_block_rows<V>, 1>(tile + n * tile_stride, tile_stride, x, words, first,
+                                                      sums + n * panel_rows<V>);
     }
   } else {
     for (int64_t n = 0; n < columns; n += block_rows<V>) {
@@ -144,9 +146,13 @@ struct Fp32Tile {
   using Element = float;
   static constexpr int step = 1;
   template <class T>
-  TORCHAO_OPS_INLINE static Avx2::Float load_words(const T* p) { return Avx2::load(p); }
+  TORCHAO_OPS_INLINE static Avx2::Float load_words(const T* p) {
+    return Avx2::load(p);
+  }
   TORCHAO_OPS_INLINE static typename V::Float broadcast(const Word* p) { return V::set(*p); }
-  TORCHAO_OPS_INLINE static typename V::Float dot(typename V::Float sum, typename V::Float x, typename V::Float w) { return V::fma(x, w, sum); }
+  TORCHAO_OPS_INLINE static typename V::Float dot(typename V::Float sum, typename V::Float x, typename V::Float w) {
+    return V::fma(x, w, sum);
+  }
 };
 
 // How the rows of the weight and of x are cut into pieces of work.

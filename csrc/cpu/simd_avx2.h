@@ -33,12 +33,18 @@ struct Avx2 {
   TORCHAO_OPS_INLINE static Float div(Float a, Float b) { return _mm256_div_ps(a, b); }
   TORCHAO_OPS_INLINE static Float min(Float a, Float b) { return _mm256_min_ps(a, b); }
   TORCHAO_OPS_INLINE static Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
-  TORCHAO_OPS_INLINE static Float round(Float a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }  // half to even
+  TORCHAO_OPS_INLINE static Float round(Float a) {
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }  // half to even
   TORCHAO_OPS_INLINE static Float from_int(Int a) { return _mm256_cvtepi32_ps(a); }
 
   TORCHAO_OPS_INLINE static Int load_bits(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-  TORCHAO_OPS_INLINE static Int bit_and(Int a, uint32_t mask) { return _mm256_and_si256(a, _mm256_set1_epi32(static_cast<int>(mask))); }
-  TORCHAO_OPS_INLINE static Int subtract(Int a, uint32_t b) { return _mm256_sub_epi32(a, _mm256_set1_epi32(static_cast<int>(b))); }
+  TORCHAO_OPS_INLINE static Int bit_and(Int a, uint32_t mask) {
+    return _mm256_and_si256(a, _mm256_set1_epi32(static_cast<int>(mask)));
+  }
+  TORCHAO_OPS_INLINE static Int subtract(Int a, uint32_t b) {
+    return _mm256_sub_epi32(a, _mm256_set1_epi32(static_cast<int>(b)));
+  }
   TORCHAO_OPS_INLINE static Int shift_right(Int a, int bits) { return _mm256_srli_epi32(a, bits); }
 
   TORCHAO_OPS_INLINE static Int set_bits(int32_t word) { return _mm256_set1_epi32(word); }

@@ -39,7 +39,9 @@ struct Avx512 {
   TORCHAO_OPS_INLINE static Float div(Float a, Float b) { return _mm512_div_ps(a, b); }
   TORCHAO_OPS_INLINE static Float min(Float a, Float b) { return _mm512_min_ps(a, b); }
   TORCHAO_OPS_INLINE static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
-  TORCHAO_OPS_INLINE static Float round(Float a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  TORCHAO_OPS_INLINE static Float round(Float a) {
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
   TORCHAO_OPS_INLINE static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   TORCHAO_OPS_INLINE static Float accumulate(Float sum, Float a, Float b) {
 #ifdef TORCHAO_OPS_EMULATE_AVX512
@@ -56,8 +58,12 @@ struct Avx512 {
   TORCHAO_OPS_INLINE static void store_bits(void* p, Int a) { _mm512_storeu_si512(p, a); }
   TORCHAO_OPS_INLINE static Int set_bits(int32_t word) { return _mm512_set1_epi32(word); }
   TORCHAO_OPS_INLINE static Int zero_bits() { return _mm512_setzero_si512(); }
-  TORCHAO_OPS_INLINE static Int bit_and(Int a, uint32_t mask) { return _mm512_and_si512(a, _mm512_set1_epi32(static_cast<int>(mask))); }
-  TORCHAO_OPS_INLINE static Int subtract(Int a, uint32_t b) { return _mm512_sub_epi32(a, _mm512_set1_epi32(static_cast<int>(b))); }
+  TORCHAO_OPS_INLINE static Int bit_and(Int a, uint32_t mask) {
+    return _mm512_and_si512(a, _mm512_set1_epi32(static_cast<int>(mask)));
+  }
+  TORCHAO_OPS_INLINE static Int subtract(Int a, uint32_t b) {
+    return _mm512_sub_epi32(a, _mm512_set1_epi32(static_cast<int>(b)));
+  }
   TORCHAO_OPS_INLINE static Int shift_right(Int a, int bits) { return _mm512_srli_epi32(a, static_cast<unsigned>(bits)); }
   TORCHAO_OPS_INLINE static Int max_unsigned(Int a, Int b) { return _mm512_max_epu32(a, b); }
   TORCHAO_OPS_INLINE static Int magnitude_bits(Float a) { return bit_and(_mm512_castps_si512(a), 0x7fffffffu); }

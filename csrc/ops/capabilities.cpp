@@ -27,7 +27,8 @@ std::string op_capabilities() {
     if (cpu_has(candidate)) available += (available.empty() ? "\"" : ", \"") + std::string(isa_name(candidate)) + "\"";
   }
   return std::string("{\"version\": \"") + TORCHAO_OPS_VERSION + "\", \"torch_abi\": \"2.10\", \"isa\": \"" + isa_name(isa) +
-         "\", \"isa_available\": [" + available + "], \"avx512_bf16\": " + json_bool(isa == Isa::avx512 && cpu_has_avx512_bf16()) +
+         "\", \"isa_available\": [" + available +
+         "], \"avx512_bf16\": " + json_bool(isa == Isa::avx512 && cpu_has_avx512_bf16()) +
          ", \"cuda_archs\": [], \"cublaslt\": false, \"cusparselt\": false}";
 }
 

@@ -16,8 +16,7 @@ void check_status(const char* op, Status status) {
   switch (status) {
     case Status::ok: return;
     case Status::out_of_memory: throw std::runtime_error(std::string(op) + ": out of memory for scratch space");
-    case Status::isa_unknown:
-      fail(op, "the environment variable TORCHAO_OPS_ISA", "be scalar, avx2 or avx512", isa_override());
+    case Status::isa_unknown: fail(op, "the environment variable TORCHAO_OPS_ISA", "be scalar, avx2 or avx512", isa_override());
     case Status::isa_unavailable:
       fail(op, "the environment variable TORCHAO_OPS_ISA", "name an instruction set that this CPU has", isa_override());
   }
@@ -96,7 +95,8 @@ void check_dtype(const char* op, const char* argument, const Tensor& tensor, Sca
   if (tensor.scalar_type() != dtype) fail(op, argument, "be " + dtype_text(dtype), dtype_text(tensor.scalar_type()));
 }
 
-void check_shape(const char* op, const char* argument, const Tensor& tensor, const char* layout, std::initializer_list<int64_t> sizes) {
+void check_shape(const char* op, const char* argument, const Tensor& tensor, const char* layout,
+                 std::initializer_list<int64_t> sizes) {
   bool equal = tensor.dim() == static_cast<int64_t>(sizes.size());
   if (equal) {
     int64_t i = 0;

@@ -26,7 +26,7 @@ void check_status(const char* op, Status status);
 
 std::string shape_text(std::initializer_list<int64_t> sizes);  // "[4096, 32]"
 std::string shape_text(const Tensor& tensor);
-std::string dtype_text(ScalarType dtype);     // "float32"
+std::string dtype_text(ScalarType dtype);       // "float32"
 std::string device_text(const Tensor& tensor);  // "cpu", "cuda:0"
 
 // The tensor must be on the same device as `first`, which the sentence calls by its name.
@@ -36,7 +36,8 @@ FloatType check_float(const char* op, const char* argument, const Tensor& tensor
 FloatType check_float(const char* op, const char* argument, ScalarType dtype);
 void check_dtype(const char* op, const char* argument, const Tensor& tensor, ScalarType dtype);
 // `layout` names the dimensions ("[N, ceil(K / 2)]"), `sizes` is what they are here.
-void check_shape(const char* op, const char* argument, const Tensor& tensor, const char* layout, std::initializer_list<int64_t> sizes);
+void check_shape(const char* op, const char* argument, const Tensor& tensor, const char* layout,
+                 std::initializer_list<int64_t> sizes);
 void check_rank(const char* op, const char* argument, const Tensor& tensor, const char* layout, int64_t rank);
 void check_at_least(const char* op, const char* argument, int64_t value, int64_t minimum);
 

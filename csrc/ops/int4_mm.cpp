@@ -6,8 +6,9 @@
 
 namespace torchao_ops {
 
-Tensor multiply_int4(const char* op, Int4MmKernel kernel, const Tensor& x, const Tensor& weight_packed, const Tensor& weight_scale,
-                     const std::optional<Tensor>& weight_zero_point, int64_t group_size, const std::optional<Tensor>& bias) {
+Tensor multiply_int4(const char* op, Int4MmKernel kernel, const Tensor& x, const Tensor& weight_packed,
+                     const Tensor& weight_scale, const std::optional<Tensor>& weight_zero_point, int64_t group_size,
+                     const std::optional<Tensor>& bias) {
   check_device(op, "weight_packed", weight_packed, "x", x);
   check_device(op, "weight_scale", weight_scale, "x", x);
   if (weight_zero_point) check_device(op, "weight_zero_point", *weight_zero_point, "x", x);
@@ -26,7 +27,8 @@ Tensor multiply_int4(const char* op, Int4MmKernel kernel, const Tensor& x, const
   if (y.numel() == 0) return y;
   const Activations activations = as_matrix(x, x_type);
   const std::optional<Tensor> bias_row = bias ? std::optional<Tensor>(with_adjacent_elements(*bias)) : std::nullopt;
-  check_status(op, kernel({mm_args(activations, bias_row, y), weight.view}, torch_threads(activations.M * activations.K * weight.view.N)));
+  check_status(
+      op, kernel({mm_args(activations, bias_row, y), weight.view}, torch_threads(activations.M * activations.K * weight.view.N)));
   return y;
 }
 

@@ -22,9 +22,7 @@ constexpr int symmetric_zero_point = 8;
 
 constexpr int64_t packed_columns(int64_t K) { return ceil_div(K, 2); }
 
-constexpr uint8_t code_of(uint8_t byte, int64_t k) {
-  return static_cast<uint8_t>(k % 2 == 0 ? byte & 0x0f : byte >> 4);
-}
+constexpr uint8_t code_of(uint8_t byte, int64_t k) { return static_cast<uint8_t>(k % 2 == 0 ? byte & 0x0f : byte >> 4); }
 
 static_assert(packed_columns(0) == 0 && packed_columns(1) == 1 && packed_columns(384) == 192, "two codes a byte");
 static_assert(code_of(0xa3, 0) == 0x3 && code_of(0xa3, 1) == 0xa, "the even element is the low nibble");
@@ -32,19 +30,17 @@ static_assert(group_count(384, 256) == 2 && group_count(0, 32) == 0, "the last g
 
 // An int4 weight [N, K] in memory. Rows may lie apart (strides), the elements of a row may not.
 struct Weight {
-  const uint8_t* packed;        // [N, ceil(K / 2)]
-  int64_t packed_row_stride;    // bytes
-  const void* scale;            // [N, G], G = ceil(K / group_size)
+  const uint8_t* packed;      // [N, ceil(K / 2)]
+  int64_t packed_row_stride;  // bytes
+  const void* scale;          // [N, G], G = ceil(K / group_size)
   FloatType scale_type;
-  int64_t scale_row_stride;     // elements
-  const void* zero_point;       // [N, G], or null: 8 everywhere
+  int64_t scale_row_stride;  // elements
+  const void* zero_point;    // [N, G], or null: 8 everywhere
   FloatType zero_point_type;
   int64_t zero_point_row_stride;  // elements
   int64_t N, K, group_size;       // group_size >= 1
 
-  TORCHAO_OPS_INLINE uint8_t code(int64_t n, int64_t k) const {
-    return code_of(packed[n * packed_row_stride + k / 2], k);
-  }
+  TORCHAO_OPS_INLINE uint8_t code(int64_t n, int64_t k) const { return code_of(packed[n * packed_row_stride + k / 2], k); }
   TORCHAO_OPS_INLINE float scale_at(int64_t n, int64_t group) const {
     return load_float(scale, scale_type, n * scale_row_stride + group);
   }

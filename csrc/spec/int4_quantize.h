@@ -15,8 +15,8 @@ namespace torchao_ops {
 // A group whose scale rounds to 0 (all zeros, or too small for the type) has scale 0 and codes that mean zero. A group with a NaN or
 // an Inf, or whose hi - lo overflows, has a NaN scale, so that it dequantizes to NaN: no plausible numbers come from a broken weight.
 struct Int4QuantizeArgs {
-  const void* weight;  // [N, K]
-  FloatType type;      // of weight, scale and zero_point
+  const void* weight;         // [N, K]
+  FloatType type;             // of weight, scale and zero_point
   int64_t weight_row_stride;  // elements
   int64_t N, K, group_size;
   bool symmetric;
