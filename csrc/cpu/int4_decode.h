@@ -22,6 +22,7 @@
 #pragma once
 
 #include "csrc/cpu/int4_mm.h"
+#include "csrc/cpu/int4_scales.h"
 #include "csrc/cpu/quantize_row.h"
 #include "csrc/cpu/scratch.h"
 
@@ -124,15 +125,11 @@ class Int4Decode {
       V::store(scale + padded_groups_ - V::lanes, V::zero());
       V::store(zero_point + padded_groups_ - V::lanes, V::zero());
     }
-    convert<V>(w_.scale, w_.scale_type, n * w_.scale_row_stride, G_, scale);
-    if (w_.zero_point != nullptr) {
-      convert<V>(w_.zero_point, w_.zero_point_type, n * w_.zero_point_row_stride, G_, zero_point);
-    }
+    torchao_ops::expand_scales<V>(w_, n, scale, zero_point);
     // 0 * (a finite number) is 0, 0 * (Inf or NaN) is NaN, and so is its sum with anything.
     Float zeros = V::zero();
     for (int64_t g = 0; g < G_; g += V::lanes) {
-      const Float z = w_.zero_point != nullptr ? V::load(zero_point + g) : V::set(float{int4::symmetric_zero_point});
-      const Float centered = V::sub(z, V::set(float{Codes::offset}));
+      const Float centered = V::sub(V::load(zero_point + g), V::set(float{Codes::offset}));
       V::store(zero_point + g, centered);
       zeros = V::fma(V::load(scale + g), V::zero(), V::fma(centered, V::zero(), zeros));
     }

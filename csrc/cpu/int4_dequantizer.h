@@ -1,6 +1,7 @@
 // Pieces of int4 weight rows as floating-point numbers, (code - zero_point) * scale, in vectors.
 #pragma once
 
+#include "csrc/cpu/int4_scales.h"
 #include "csrc/cpu/simd_avx2.h"
 #include "csrc/spec/formats.h"
 
@@ -29,15 +30,7 @@ class Int4Dequantizer {
   TORCHAO_OPS_INLINE void set_rows(int64_t n_begin, int64_t rows) {
     n_begin_ = n_begin;
     zero_points_ = scales_ + rows * G_;
-    for (int64_t i = 0; i < rows; ++i) {
-      convert<V>(w_.scale, w_.scale_type, (n_begin + i) * w_.scale_row_stride, G_, scales_ + i * G_);
-      if (w_.zero_point != nullptr) {
-        convert<V>(w_.zero_point, w_.zero_point_type, (n_begin + i) * w_.zero_point_row_stride, G_, zero_points_ + i * G_);
-      }
-    }
-    if (w_.zero_point == nullptr) {
-      for (int64_t i = 0; i < rows * G_; ++i) zero_points_[i] = float{int4::symmetric_zero_point};
-    }
+    for (int64_t i = 0; i < rows; ++i) expand_scales<V>(w_, n_begin + i, scales_ + i * G_, zero_points_ + i * G_);
   }
 
   // The columns; k is even.

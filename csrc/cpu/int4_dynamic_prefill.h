@@ -10,6 +10,7 @@
 #pragma once
 
 #include "csrc/cpu/int4_mm.h"
+#include "csrc/cpu/int4_scales.h"
 #include "csrc/cpu/panels.h"
 #include "csrc/cpu/quantize_row.h"
 #include "csrc/cpu/scratch.h"
@@ -43,7 +44,8 @@ class Int4DynamicPrefill {
         x_scale_(tiling_.panels * panel),
         runs_(count_runs(0, words_)),
         run_sums_(tiling_.panels * runs_ * panel),
-        rows_(threads_ * (words_ * step + w_.K + 2 * V::lanes)),
+        row_size_(w_.K + V::lanes),
+        rows_(threads_ * row_size_),
         row_sums_(threads_ * panel * runs_),
         row_q_(threads_ * panel * words_ * step),
         tiles_(threads_ * tiling_.tile_n * block_words),
@@ -64,13 +66,13 @@ class Int4DynamicPrefill {
  private:
   // Quantizes the rows of panel p, sums their runs, and packs both.
   TORCHAO_OPS_INLINE void prepare_panel(int64_t p, int64_t worker) {
-    float* row = rows_.get() + worker * (words_ * step + w_.K + 2 * V::lanes);
+    float* row = rows_.get() + worker * row_size_;
     float* sums = row_sums_.get() + worker * panel * runs_;
     int8_t* q = row_q_.get() + worker * panel * words_ * step;
     const int64_t rows = args_.M - p * panel < panel ? args_.M - p * panel : panel;
     for (int64_t m = 0; m < rows; ++m) {
       convert<V>(args_.x, args_.x_type, (p * panel + m) * args_.x_row_stride, w_.K, row);
-      for (int64_t k = w_.K; k < w_.K + V::lanes; ++k) row[k] = 0;
+      for (int64_t k = w_.K; k < row_size_; ++k) row[k] = 0;
       x_scale_.get()[p * panel + m] = quantize_row<V>(row, w_.K);
       int8_t* out = q + m * words_ * step;
       for (int64_t g = 0; g < G_; ++g) {
@@ -148,12 +150,7 @@ class Int4DynamicPrefill {
 
   // scale[G] and zero_point[G] of row n as fp32. Returns whether all are finite.
   TORCHAO_OPS_INLINE bool expand_scales(int64_t n, float* scale, float* zero_point) const {
-    convert<V>(w_.scale, w_.scale_type, n * w_.scale_row_stride, G_, scale);
-    if (w_.zero_point != nullptr) {
-      convert<V>(w_.zero_point, w_.zero_point_type, n * w_.zero_point_row_stride, G_, zero_point);
-    } else {
-      for (int64_t g = 0; g < G_; ++g) zero_point[g] = float{int4::symmetric_zero_point};
-    }
+    torchao_ops::expand_scales<V>(w_, n, scale, zero_point);
     bool finite = true;
     for (int64_t g = 0; g < G_; ++g) finite = finite && is_finite(scale[g]) && is_finite(zero_point[g]);
     return finite;
@@ -244,7 +241,8 @@ class Int4DynamicPrefill {
   Scratch<float> x_scale_;  // [panels, panel]
   const int64_t runs_;
   Scratch<float> run_sums_;              // Q: [panels, runs, panel]
-  Scratch<float> rows_;                  // [threads, K and some], a row of x in fp32
+  const int64_t row_size_;               // a whole vector beyond K, which quantize_row reads and writes
+  Scratch<float> rows_;                  // [threads, row_size], a row of x in fp32
   Scratch<float> row_sums_;              // [threads, panel, runs]
   Scratch<int8_t> row_q_;                // [threads, panel, words * step]
   Scratch<int32_t> tiles_;               // [threads, tile_n, block_words]

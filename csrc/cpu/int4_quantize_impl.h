@@ -108,7 +108,7 @@ TORCHAO_OPS_INLINE Status quantize(const Int4QuantizeArgs& args, const Parallel&
   const int64_t rows_per_piece = ceil_div(args.N, threads * 8);
   const int64_t pieces = args.N == 0 ? 0 : ceil_div(args.N, rows_per_piece);
   Scratch<uint8_t> codes(pieces * (args.K + 1));
-  if (codes.get() == nullptr) return Status::out_of_memory;
+  if (!all_allocated(codes)) return Status::out_of_memory;
   for_each_piece(parallel, pieces, [&](int64_t piece, int64_t) {
     const int64_t begin = piece * rows_per_piece;
     const int64_t end = args.N - begin < rows_per_piece ? args.N : begin + rows_per_piece;

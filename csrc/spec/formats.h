@@ -16,7 +16,6 @@ constexpr int64_t group_count(int64_t K, int64_t group_size) { return ceil_div(K
 //   w[n, k] = (code[n, k] - zero_point[n, k / group_size]) * scale[n, k / group_size]
 namespace int4 {
 
-constexpr int code_max = 15;
 // What a missing zero point means, and what symmetric quantization uses: the middle of the 16 codes.
 constexpr int symmetric_zero_point = 8;
 
