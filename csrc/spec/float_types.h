@@ -9,9 +9,21 @@
 
 namespace torchao_ops {
 
+// Everything here is inlined into its caller: an out-of-line copy would be a weak symbol, and the linker could then pick
+// the copy that was compiled for a newer CPU.
+#ifdef __CUDACC__
+#define TORCHAO_OPS_INLINE __host__ __device__ __forceinline__  // CUDA kernels call them, too
+#define TORCHAO_OPS_CONSTEXPR __host__ __device__ constexpr
+#else
+#define TORCHAO_OPS_INLINE [[gnu::always_inline]] inline
+#define TORCHAO_OPS_CONSTEXPR constexpr
+#endif
+// For the inner loops of kernels, which are local to their file: compiled each on its own, they get all registers, and in a fraction of the time.
+#define TORCHAO_OPS_NOINLINE [[gnu::noinline]]
+
 enum class FloatType : uint8_t { f32, f16, bf16 };
 
-constexpr int64_t size_of(FloatType type) { return type == FloatType::f32 ? 4 : 2; }
+TORCHAO_OPS_CONSTEXPR int64_t size_of(FloatType type) { return type == FloatType::f32 ? 4 : 2; }
 
 // Storage of one fp16 (IEEE binary16) or bf16 number: distinct types, so that templates can tell them apart.
 struct Half {
@@ -21,12 +33,6 @@ struct BFloat16 {
   uint16_t bits;
 };
 static_assert(sizeof(Half) == 2 && sizeof(BFloat16) == 2, "two-byte storage");
-
-// Everything here is inlined into its caller: an out-of-line copy would be a weak symbol, and the linker could then pick
-// the copy that was compiled for a newer CPU.
-#define TORCHAO_OPS_INLINE [[gnu::always_inline]] inline
-// For the inner loops of kernels, which are local to their file: compiled each on its own, they get all registers, and in a fraction of the time.
-#define TORCHAO_OPS_NOINLINE [[gnu::noinline]]
 
 TORCHAO_OPS_INLINE uint32_t float_bits(float value) {
   uint32_t bits;

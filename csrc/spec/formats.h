@@ -7,10 +7,10 @@
 
 namespace torchao_ops {
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+TORCHAO_OPS_CONSTEXPR int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 // Groups of group_size consecutive k in a row of K; the last one may be partial.
-constexpr int64_t group_count(int64_t K, int64_t group_size) { return ceil_div(K, group_size); }
+TORCHAO_OPS_CONSTEXPR int64_t group_count(int64_t K, int64_t group_size) { return ceil_div(K, group_size); }
 
 // int4: two codes a byte, element 2j in the low nibble of byte j: the bytes of compressed-tensors' `pack-quantized`.
 //   w[n, k] = (code[n, k] - zero_point[n, k / group_size]) * scale[n, k / group_size]
@@ -19,9 +19,11 @@ namespace int4 {
 // What a missing zero point means, and what symmetric quantization uses: the middle of the 16 codes.
 constexpr int symmetric_zero_point = 8;
 
-constexpr int64_t packed_columns(int64_t K) { return ceil_div(K, 2); }
+TORCHAO_OPS_CONSTEXPR int64_t packed_columns(int64_t K) { return ceil_div(K, 2); }
 
-constexpr uint8_t code_of(uint8_t byte, int64_t k) { return static_cast<uint8_t>(k % 2 == 0 ? byte & 0x0f : byte >> 4); }
+TORCHAO_OPS_CONSTEXPR uint8_t code_of(uint8_t byte, int64_t k) {
+  return static_cast<uint8_t>(k % 2 == 0 ? byte & 0x0f : byte >> 4);
+}
 
 static_assert(packed_columns(0) == 0 && packed_columns(1) == 1 && packed_columns(384) == 192, "two codes a byte");
 static_assert(code_of(0xa3, 0) == 0x3 && code_of(0xa3, 1) == 0xa, "the even element is the low nibble");

@@ -1,0 +1,32 @@
+// The dense product, by cuBLASLt: what remains of a product with many rows once the weight is dequantized.
+#pragma once
+
+#include <cstdint>
+
+#include "csrc/cuda/device.h"
+#include "csrc/spec/float_types.h"
+
+namespace torchao_ops::cuda {
+
+// y[m, n] = sum_k x[m, k] * w[n, k] + bias[n], all of one type, accumulated in fp32 (for fp32 operands without TF32).
+struct GemmArgs {
+  FloatType type;
+  const void* x;  // [M, K]
+  int64_t x_row_stride;
+  const void* w;  // [N, K]
+  int64_t w_row_stride;
+  const void* bias;  // [N] of `type`, or null
+  void* y;           // [M, N]
+  int64_t y_row_stride;
+  int64_t M, N, K;  // all at least 1
+  void* workspace;  // gemm_workspace_bytes, aligned to workspace_alignment
+};
+
+// What cuBLAS recommends for Hopper (cublasSetWorkspace: 32 MiB); smaller devices use less of it.
+constexpr int64_t gemm_workspace_bytes = int64_t{32} << 20;
+
+// Whether a libcublasLt is loaded in this process or can be.
+bool gemm_is_available();
+Status gemm(const GemmArgs& args, const Context& context);
+
+}  // namespace torchao_ops::cuda
