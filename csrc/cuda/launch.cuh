@@ -1,4 +1,4 @@
-// Starts kernels: the only place with the launch syntax, so that the same source runs on the host (tests/cpp/cuda_host), too.
+// Starts kernels: the only place that does, so that the same source runs on the host (tests/cpp/cuda_host), too.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -20,8 +20,12 @@ cudaError_t enqueue(void (*kernel)(Parameters...), dim3 grid, dim3 block, int64_
                                                    cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
     if (error != cudaSuccess) return error;
   }
-  kernel<<<grid, block, static_cast<size_t>(shared_bytes), stream> > >(Parameters(arguments)...);
-  return cudaGetLastError();
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+  config.stream = stream;
+  return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
 }
 
 }  // namespace torchao_ops::cuda

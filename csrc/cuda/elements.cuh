@@ -1,0 +1,90 @@
+// Elements of arrays: float types, packed codes, groups; and the grid of kernels that treat a matrix element by element.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "csrc/cuda/device.h"
+#include "csrc/spec/formats.h"
+
+namespace torchao_ops::cuda {
+
+// Calls body(T{}) with the type that CUDA has for a FloatType: float, __half or __nv_bfloat16.
+template <class Body>
+auto with_float_type(FloatType type, const Body& body) {
+  switch (type) {
+    case FloatType::f16: return body(__half{});
+    case FloatType::bf16: return body(__nv_bfloat16{});
+    case FloatType::f32: break;
+  }
+  return body(float{});
+}
+
+// Rounds to nearest even. A NaN stays one, with the payload that the hardware gives it.
+template <class T>
+__device__ __forceinline__ T round_to(float value);
+template <>
+__device__ __forceinline__ float round_to<float>(float value) {
+  return value;
+}
+template <>
+__device__ __forceinline__ __half round_to<__half>(float value) {
+  return __float2half_rn(value);
+}
+template <>
+__device__ __forceinline__ __nv_bfloat16 round_to<__nv_bfloat16>(float value) {
+  return __float2bfloat16_rn(value);
+}
+
+// k / group_size for 0 <= k < 2^32: a 32-bit division takes a GPU some 20 instructions, a 64-bit one 100 and a call.
+__device__ __forceinline__ int64_t group_of(int64_t k, int64_t group_size) {
+  return k < group_size ? 0 : static_cast<uint32_t>(k) / static_cast<uint32_t>(group_size);
+}
+
+// What the kernels here ask of a row, for the host side.
+inline Status check_row_length(int64_t K) {
+  return K <= UINT32_MAX ? Status::ok : set_last_error(Status::cuda_failed, "a CUDA kernel", "a row has 2^32 elements or more");
+}
+
+// The 8 codes k, ..., k + 7 of a row of int4 codes, code k in the lowest nibble, 0 from K on; k is a multiple of 8.
+__device__ __forceinline__ uint32_t load_int4_octet(const uint8_t* row, int64_t k, int64_t K) {
+  const uint8_t* bytes = row + k / 2;
+  uint32_t codes = 0;
+  if (k + 8 <= K && reinterpret_cast<uintptr_t>(bytes) % 4 == 0) {
+    memcpy(&codes, __builtin_assume_aligned(bytes, 4), 4);
+    return codes;
+  }
+  for (int i = 0; i < 8 && k + i < K; ++i) codes |= static_cast<uint32_t>(int4::code_of(bytes[i / 2], i)) << 4 * i;
+  return codes;
+}
+
+// A grid for `rows` x `columns` of things: threads x along columns, threads y along rows, both to be advanced by the size of the grid.
+constexpr int matrix_block_columns = 32, matrix_block_rows = 8;  // a warp along a row: adjacent threads, adjacent memory
+
+inline dim3 matrix_block() { return dim3(matrix_block_columns, matrix_block_rows); }
+
+// As many blocks as there are, or the most that a grid has (CUDA programming guide, "Technical specifications").
+inline dim3 grid_of(int64_t x, int64_t y) {
+  constexpr int64_t most_x = INT32_MAX, most_y = 65535;
+  return dim3(static_cast<unsigned>(x < most_x ? x : most_x), static_cast<unsigned>(y < most_y ? y : most_y));
+}
+
+inline dim3 matrix_grid(int64_t rows, int64_t columns) {
+  return grid_of(ceil_div(columns, matrix_block_columns), ceil_div(rows, matrix_block_rows));
+}
+
+// body(row, column) for each of this thread's.
+template <class Body>
+__device__ __forceinline__ void for_each_in_matrix(int64_t rows, int64_t columns, const Body& body) {
+  const int64_t first_row = int64_t{blockIdx.y} * matrix_block_rows + threadIdx.y;
+  const int64_t first_column = int64_t{blockIdx.x} * matrix_block_columns + threadIdx.x;
+  for (int64_t row = first_row; row < rows; row += int64_t{gridDim.y} * matrix_block_rows) {
+    for (int64_t column = first_column; column < columns; column += int64_t{gridDim.x} * matrix_block_columns) body(row, column);
+  }
+}
+
+}  // namespace torchao_ops::cuda
