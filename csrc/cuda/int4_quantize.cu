@@ -11,8 +11,7 @@ constexpr int warps_per_block = 8;
 
 // A warp finds the scale and the zero point of a group. The same comparisons as in csrc/spec/int4_quantize_ref.cpp, so that the bits are the same
 // (the smaller of 0.0 and -0.0 is the first).
-__global__ void __launch_bounds__(32 * warps_per_block) int4_group_parameters_kernel(Int4QuantizeArgs args) {
-  const int64_t G = group_count(args.K, args.group_size);
+__global__ void __launch_bounds__(32 * warps_per_block) int4_group_parameters_kernel(Int4QuantizeArgs args, int64_t G) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   for (int64_t n = blockIdx.y; n < args.N; n += gridDim.y) {
     const int64_t first_group = int64_t{blockIdx.x} * warps_per_block + threadIdx.x / 32;
@@ -48,8 +47,8 @@ __global__ void __launch_bounds__(32 * warps_per_block) int4_group_parameters_ke
 }
 
 // A thread makes a byte, from the scale and zero point that were stored. Its two codes may lie in two groups.
-__global__ void __launch_bounds__(matrix_block_columns* matrix_block_rows) int4_pack_kernel(Int4QuantizeArgs args) {
-  const int64_t G = group_count(args.K, args.group_size), columns = int4::packed_columns(args.K);
+__global__ void __launch_bounds__(matrix_block_columns* matrix_block_rows) int4_pack_kernel(Int4QuantizeArgs args, int64_t G) {
+  const int64_t columns = int4::packed_columns(args.K);
   for_each_in_matrix(args.N, columns, [&](int64_t n, int64_t column) {
     uint32_t byte = 0;
     for (int i = 0; i < 2; ++i) {
@@ -74,10 +73,10 @@ Status int4_quantize(const Int4QuantizeArgs& args, const Context& context) {
   const int64_t G = group_count(args.K, args.group_size);
   const Status status =
       launch("int4_group_parameters_kernel", int4_group_parameters_kernel, grid_of(ceil_div(G, warps_per_block), args.N),
-             dim3(32 * warps_per_block), 0, context.stream, args);
+             dim3(32 * warps_per_block), 0, context.stream, args, G);
   if (status != Status::ok) return status;
   return launch("int4_pack_kernel", int4_pack_kernel, matrix_grid(args.N, int4::packed_columns(args.K)), matrix_block(), 0,
-                context.stream, args);
+                context.stream, args, G);
 }
 
 }  // namespace torchao_ops::cuda
