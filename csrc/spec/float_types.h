@@ -111,4 +111,11 @@ TORCHAO_OPS_INLINE void store_float(float value, void* data, FloatType type, int
   }
 }
 
+// value as `type` stores it.
+TORCHAO_OPS_INLINE float round_to(FloatType type, float value) {
+  float stored[1];
+  store_float(value, stored, type, 0);
+  return load_float(stored, type, 0);
+}
+
 }  // namespace torchao_ops

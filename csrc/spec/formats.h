@@ -52,4 +52,30 @@ struct Weight {
 };
 
 }  // namespace int4
+
+// int8: one code a byte, symmetric: the bytes of compressed-tensors' `int-quantized`. The quantizer makes codes -127..127; -128 is a code as well.
+//   w[n, k] = code[n, k] * scale[n, k / group_size]
+// Where operators say group_size 0, one scale a row, a kernel gets a group size of at least K: one group.
+namespace int8 {
+
+constexpr int largest_code = 127;
+
+// An int8 weight [N, K] in memory. Rows may lie apart (strides), the elements of a row may not.
+struct Weight {
+  const int8_t* codes;  // [N, K]
+  int64_t row_stride;   // elements
+  const void* scale;    // [N, G], G = ceil(K / group_size)
+  FloatType scale_type;
+  int64_t scale_row_stride;  // elements
+  int64_t N, K, group_size;  // group_size >= 1
+
+  TORCHAO_OPS_INLINE int8_t code(int64_t n, int64_t k) const { return codes[n * row_stride + k]; }
+  TORCHAO_OPS_INLINE float scale_at(int64_t n, int64_t group) const {
+    return load_float(scale, scale_type, n * scale_row_stride + group);
+  }
+  // What templates over formats subtract from a code.
+  TORCHAO_OPS_INLINE static float zero_point_at(int64_t, int64_t) { return 0.0f; }
+};
+
+}  // namespace int8
 }  // namespace torchao_ops

@@ -5,15 +5,6 @@
 #include "csrc/spec/int4_quantize.h"
 
 namespace torchao_ops {
-namespace {
-
-float round_to(FloatType type, float value) {
-  float stored[1];
-  store_float(value, stored, type, 0);
-  return load_float(stored, type, 0);
-}
-
-}  // namespace
 
 void int4_quantize_ref(const Int4QuantizeArgs& args) {
   const int64_t K = args.K, G = group_count(K, args.group_size);

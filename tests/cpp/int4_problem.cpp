@@ -31,12 +31,6 @@ const char* name_of(FloatType type) {
   return "";
 }
 
-float round_to(FloatType type, float value) {
-  float stored[1];
-  store_float(value, stored, type, 0);
-  return load_float(stored, type, 0);
-}
-
 double unit_roundoff(FloatType type) {
   switch (type) {
     case FloatType::f32: return 0x1p-24;

@@ -18,8 +18,6 @@
 namespace torchao_ops::test {
 
 const char* name_of(FloatType type);
-// value as `type` stores it; exact if it is representable.
-float round_to(FloatType type, float value);
 double unit_roundoff(FloatType type);  // largest relative error of round_to in the normal range: 2^-24, 2^-11, 2^-8
 
 struct Int4Case {

@@ -7,6 +7,9 @@
 #include "csrc/spec/int4_dequantize.h"
 #include "csrc/spec/int4_mm.h"
 #include "csrc/spec/int4_quantize.h"
+#include "csrc/spec/int8_dequantize.h"
+#include "csrc/spec/int8_mm.h"
+#include "csrc/spec/int8_quantize.h"
 
 namespace torchao_ops::test {
 namespace {
@@ -152,6 +155,90 @@ TEST(Int4DynamicMmRef, RowWithoutAScaleIsNotQuantized) {
   int4_dynamic_mm_ref({{x, FloatType::f32, 3, nullptr, FloatType::f32, nullptr, 1}, weight.view()}, y);
   EXPECT_EQ(y[0], 0x1p-150);
   EXPECT_EQ(y[1], -0x1p-146);
+}
+
+struct QuantizedInt8 {
+  std::vector<int> codes;
+  std::vector<float> scale;
+};
+
+QuantizedInt8 quantize_int8(const std::vector<float>& weight, int64_t N, int64_t group_size) {
+  const int64_t K = static_cast<int64_t>(weight.size()) / N;
+  std::vector<int8_t> codes(weight.size());
+  std::vector<float> scale(static_cast<size_t>(N * group_count(K, group_size)));
+  int8_quantize_ref({weight.data(), FloatType::f32, K, N, K, group_size, codes.data(), scale.data()});
+  return {std::vector<int>(codes.begin(), codes.end()), scale};
+}
+
+// Row 0 has steps of 2 (0.5 and 1.5 of them to even), row 1 of 0.25; INT64_MAX is what operators make of a scale a row.
+TEST(Int8QuantizeRef, ScalePerRow) {
+  const QuantizedInt8 q = quantize_int8({254, -1, 3, 31.75f, -31.75f, 0}, 2, INT64_MAX);
+  EXPECT_EQ(q.scale, (std::vector<float>{2, 0.25f}));
+  EXPECT_EQ(q.codes, (std::vector<int>{127, 0, 2, 127, -127, 0}));
+}
+
+TEST(Int8QuantizeRef, PartialGroup) {
+  const QuantizedInt8 q = quantize_int8({127, -127, -254, 0, 0, 381}, 2, 2);
+  EXPECT_EQ(q.scale, (std::vector<float>{1, 2, 0, 3}));
+  EXPECT_EQ(q.codes, (std::vector<int>{127, -127, -127, 0, 0, 127}));
+}
+
+TEST(Int8QuantizeRef, ZerosAndBrokenGroups) {
+  const QuantizedInt8 q = quantize_int8({0, 0, INFINITY, 1, NAN, 1, 0x1p-149f, 0}, 1, 2);
+  EXPECT_EQ(q.scale[0], 0.0f);
+  EXPECT_TRUE(std::isnan(q.scale[1])) << "a group with an infinity";
+  EXPECT_TRUE(std::isnan(q.scale[2])) << "a group with a NaN";
+  EXPECT_EQ(q.scale[3], 0.0f) << "the 127th part of the smallest subnormal";
+  EXPECT_EQ(q.codes, std::vector<int>(8, 0));
+}
+
+// The scale is rounded to the weight's type first: 100 / 127 = 0.7874..., in bf16 0.7890625, of which 100 is 126.7.
+TEST(Int8QuantizeRef, ScaleHasTheWeightsType) {
+  const BFloat16 weight[] = {{0x42c8}, {0xc248}};  // 100, -50
+  int8_t codes[2];
+  BFloat16 scale[1];
+  int8_quantize_ref({weight, FloatType::bf16, 2, 1, 2, 2, codes, scale});
+  EXPECT_EQ(to_float(scale[0]), 0.7890625f);
+  EXPECT_EQ(codes[0], 127);
+  EXPECT_EQ(codes[1], -63);
+}
+
+// A weight [2, 3] with groups of 2, among its codes the -128 that the quantizer does not make.
+struct SmallInt8Weight {
+  int8_t codes[6] = {1, -2, 3, 127, -128, 0};
+  float scale[4] = {0.5f, 2, 1, 0.25f};
+  int8::Weight view() const { return {codes, 3, scale, FloatType::f32, 2, 2, 3, 2}; }
+};
+
+TEST(Int8DequantizeRef, Values) {
+  float out[6];
+  int8_dequantize_ref({SmallInt8Weight{}.view(), out, FloatType::f32});
+  EXPECT_EQ(std::vector<float>(out, out + 6), (std::vector<float>{0.5f, -1, 6, 127, -128, 0}));
+}
+
+TEST(Int8MmRef, Values) {
+  const SmallInt8Weight weight;
+  const float x[6] = {1, 2, 3, -1, 0, 10};
+  const float bias[2] = {100, -100};
+  double y[4];
+  int8_mm_ref({{x, FloatType::f32, 3, nullptr, FloatType::f32, nullptr, 2}, weight.view()}, y);
+  EXPECT_EQ(std::vector<double>(y, y + 4), (std::vector<double>{0.5 - 2 + 18, 127 - 256, -0.5 + 60, -127}));
+  int8_mm_ref({{x, FloatType::f32, 3, bias, FloatType::f32, nullptr, 2}, weight.view()}, y);
+  EXPECT_EQ(std::vector<double>(y, y + 4), (std::vector<double>{116.5, -229, 159.5, -227}));
+}
+
+// The rows of Int4DynamicMmRef.
+TEST(Int8DynamicMmRef, Values) {
+  const SmallInt8Weight weight;
+  const float x[9] = {254, 1, 3, 1, INFINITY, 2, 0, 0, 0};
+  double y[6];
+  int8_dynamic_mm_ref({{x, FloatType::f32, 3, nullptr, FloatType::f32, nullptr, 3}, weight.view()}, y);
+  EXPECT_EQ(y[0], 254 * 0.5 + 0 * -1 + 4 * 6);
+  EXPECT_EQ(y[1], 254 * 127 + 0 * -128 + 4 * 0);
+  EXPECT_EQ(y[2], -INFINITY);
+  EXPECT_EQ(y[3], -INFINITY);
+  EXPECT_EQ(y[4], 0);
+  EXPECT_EQ(y[5], 0);
 }
 
 }  // namespace
