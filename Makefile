@@ -7,14 +7,18 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 30
+# CUDA kernels: AUTO builds them where there is an nvcc; ON, OFF.
+TORCHAO_OPS_CUDA ?= AUTO
 
 PY := .venv/bin/python
 SETUP := setup_cmake/setup.sh
 PYTHON_DIRS := python tests bench demo
 RUFF := .venv/bin/ruff
 # What git tracks and what is about to be added.
-CXX_FILES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp' 'csrc/*.h' 'tests/*.cpp' 'tests/*.h' 'bench/*.cpp')
-TIDY_FILES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp' ':!csrc/*_avx*.cpp')
+CXX_FILES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.cu' 'csrc/*.cuh' \
+  'tests/*.cpp' 'tests/*.h' 'bench/*.cpp')
+# csrc/cuda is compiled only where there is a CUDA toolkit.
+TIDY_FILES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp' ':!csrc/*_avx*.cpp' ':!csrc/cuda/*')
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /make \1\t/' | expand -t 25
@@ -23,15 +27,17 @@ setup: ## Debian packages that are missing (as root) and .venv
 	@$(SETUP) system build
 	@$(SETUP) venv $(CURDIR)/.venv $(CURDIR)/requirements-dev.txt $(CURDIR)/requirements-no-deps.txt
 
-# A CMakeLists.txt that changed makes Ninja configure again by itself; a preset does not.
-build/.configured: CMakePresets.json | setup
-	cmake --preset release
+# A CMakeLists.txt that changed makes Ninja configure again by itself; a preset or another TORCHAO_OPS_CUDA does not: the stamp's name has it.
+CONFIGURED := build/.configured-cuda-$(TORCHAO_OPS_CUDA)
+$(CONFIGURED): CMakePresets.json | setup
+	cmake --preset release -DTORCHAO_OPS_CUDA=$(TORCHAO_OPS_CUDA)
+	@rm -f build/.configured*
 	@touch $@
 
-build: build/.configured ## build/libtorchao_ops.so, optimized
+build: $(CONFIGURED) ## build/libtorchao_ops.so, optimized
 	@cmake --build build --parallel $(JOBS) --target torchao_ops
 
-test: build/.configured ## all tests that this machine can run, C++ and Python, and what was skipped
+test: $(CONFIGURED) ## all tests that this machine can run, C++ and Python, and what was skipped
 	@cmake --build build --parallel $(JOBS)
 	@$(PY) tests/run.py --jobs $(JOBS)
 
@@ -52,14 +58,14 @@ format: setup ## rewrite the sources in the project's style
 	@clang-format-14 -i $(CXX_FILES)
 	@$(RUFF) format --config ruff.toml $(PYTHON_DIRS)
 
-lint: build/.configured ## check the style, and clang-tidy and ruff
+lint: $(CONFIGURED) ## check the style, and clang-tidy and ruff
 	@$(SETUP) system lint
 	@clang-format-14 --dry-run --Werror $(CXX_FILES)
 	@$(RUFF) format --config ruff.toml --check --quiet $(PYTHON_DIRS)
 	@$(RUFF) check --config ruff.toml $(PYTHON_DIRS)
 	@printf '%s\n' $(TIDY_FILES) | xargs -P $(JOBS) -n 2 clang-tidy-14 -p build --quiet
 
-sanitize: build/.configured ## the kernel tests under ASAN, UBSAN and TSAN, and FUZZ_SECONDS (30) of each fuzzer
+sanitize: $(CONFIGURED) ## the kernel tests under ASAN, UBSAN and TSAN, and FUZZ_SECONDS (30) of each fuzzer
 	@$(SETUP) system sanitize
 	cmake --preset asan
 	cmake --build --preset asan --parallel $(JOBS)
@@ -77,7 +83,7 @@ test-torch-latest: build ## the Python tests, with the same library file, under 
 	.venv-latest/bin/python -m pytest tests/py
 
 # core2duo has no AVX at all, Haswell AVX2 and FMA. A few of the cases: emulation is slow.
-test-old-cpu: build/.configured ## the tests on emulated CPUs of 2006 and 2013 (QEMU)
+test-old-cpu: $(CONFIGURED) ## the tests on emulated CPUs of 2006 and 2013 (QEMU)
 	@$(SETUP) system old-cpu
 	@cmake --build build --parallel $(JOBS)
 	@for cpu in core2duo Haswell; do \
@@ -89,7 +95,8 @@ test-old-cpu: build/.configured ## the tests on emulated CPUs of 2006 and 2013 (
 	@qemu-x86_64 -cpu Haswell $(PY) -m pytest -o timeout=0 tests/py/test_int4_values.py -k 'example or reference'
 
 wheel: setup ## dist/torchao_ops-*.whl, for any Python and any torch from 2.10 on
-	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist ./python
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist \
+	  --config-settings=cmake.define.TORCHAO_OPS_CUDA=$(TORCHAO_OPS_CUDA) ./python
 	@ls dist/*.whl
 
 install: build ## the library, torchao_ops.h and the CMake package, under PREFIX (/usr/local)

@@ -1,0 +1,261 @@
+#include "csrc/cuda/gemm.h"
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+
+#include <memory>
+#include <mutex>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace torchao_ops::cuda {
+namespace {
+
+// The functions of cuBLASLt in use. Types and constants are the header's; they are the same in versions 12 and 13.
+struct CublasLt {
+  decltype(&cublasLtCreate) create;
+  decltype(&cublasLtGetStatusString) get_status_string;
+  decltype(&cublasLtMatmul) matmul;
+  decltype(&cublasLtMatmulAlgoGetHeuristic) algo_get_heuristic;
+  decltype(&cublasLtMatmulDescCreate) desc_create;
+  decltype(&cublasLtMatmulDescDestroy) desc_destroy;
+  decltype(&cublasLtMatmulDescSetAttribute) desc_set_attribute;
+  decltype(&cublasLtMatmulPreferenceCreate) preference_create;
+  decltype(&cublasLtMatmulPreferenceDestroy) preference_destroy;
+  decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set_attribute;
+  decltype(&cublasLtMatrixLayoutCreate) layout_create;
+  decltype(&cublasLtMatrixLayoutDestroy) layout_destroy;
+};
+
+template <class Function>
+bool find(void* library, const char* name, Function* function) {
+  *function = reinterpret_cast<Function>(dlsym(library, name));
+  return *function != nullptr;
+}
+
+bool find_all(void* library, CublasLt* lt) {
+  return find(library, "cublasLtCreate", &lt->create) && find(library, "cublasLtGetStatusString", &lt->get_status_string) &&
+         find(library, "cublasLtMatmul", &lt->matmul) &&
+         find(library, "cublasLtMatmulAlgoGetHeuristic", &lt->algo_get_heuristic) &&
+         find(library, "cublasLtMatmulDescCreate", &lt->desc_create) &&
+         find(library, "cublasLtMatmulDescDestroy", &lt->desc_destroy) &&
+         find(library, "cublasLtMatmulDescSetAttribute", &lt->desc_set_attribute) &&
+         find(library, "cublasLtMatmulPreferenceCreate", &lt->preference_create) &&
+         find(library, "cublasLtMatmulPreferenceDestroy", &lt->preference_destroy) &&
+         find(library, "cublasLtMatmulPreferenceSetAttribute", &lt->preference_set_attribute) &&
+         find(library, "cublasLtMatrixLayoutCreate", &lt->layout_create) &&
+         find(library, "cublasLtMatrixLayoutDestroy", &lt->layout_destroy);
+}
+
+// The library that the process has loaded already (torch's, so that there is one of its 700 MB only), or else one that the system finds.
+Status open_library(CublasLt* lt) {
+  constexpr const char* names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
+  for (const int loaded_only : {RTLD_NOLOAD, 0}) {
+    for (const char* name : names) {
+      void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL | loaded_only);
+      if (library != nullptr && find_all(library, lt)) return Status::ok;  // and stays open
+    }
+  }
+  dlerror();
+  dlopen(names[0], RTLD_NOW | RTLD_LOCAL);
+  const char* reason = dlerror();
+  return set_last_error(Status::cublaslt_failed, "dlopen", reason != nullptr ? reason : "libcublasLt lacks a function");
+}
+
+// A failure is not remembered: torch's CUDA library may be loaded later.
+Status get_library(const CublasLt** lt) {
+  static std::mutex mutex;
+  static CublasLt functions;
+  static bool open = false;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!open) {
+    const Status status = open_library(&functions);
+    if (status != Status::ok) return status;
+    open = true;
+  }
+  *lt = &functions;
+  return Status::ok;
+}
+
+Status check(const CublasLt& lt, cublasStatus_t status, const char* call) {
+  if (status == CUBLAS_STATUS_SUCCESS) return Status::ok;
+  return set_last_error(Status::cublaslt_failed, call, lt.get_status_string(status));
+}
+
+// While a CUDA graph is being captured, CUDA refuses what might wait or allocate, unless the thread declares that the captured work does not
+// depend on it. cuBLASLt allocates when its context is created, and may ask the driver about the device when it chooses an algorithm: neither
+// is part of the graph.
+class RelaxedCapture {
+ public:
+  RelaxedCapture() { static_cast<void>(cudaThreadExchangeStreamCaptureMode(&mode_)); }
+  ~RelaxedCapture() { static_cast<void>(cudaThreadExchangeStreamCaptureMode(&mode_)); }
+  RelaxedCapture(const RelaxedCapture&) = delete;
+  RelaxedCapture& operator=(const RelaxedCapture&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;  // the thread's own, while this lives
+};
+
+// cuBLASLt's context of the current device: made at the first call, for all threads, and never destroyed, because at the end of the process
+// the driver may be gone before us.
+Status get_handle(const CublasLt& lt, int device, cublasLtHandle_t* handle) {
+  static std::mutex mutex;
+  static std::vector<std::pair<int, cublasLtHandle_t>> known;
+  const std::lock_guard<std::mutex> lock(mutex);
+  for (const auto& [other, its_handle] : known) {
+    if (other == device) {
+      *handle = its_handle;
+      return Status::ok;
+    }
+  }
+  const RelaxedCapture relaxed;
+  const Status status = check(lt, lt.create(handle), "cublasLtCreate");
+  if (status == Status::ok) known.emplace_back(device, *handle);
+  return status;
+}
+
+// A descriptor, destroyed at the end.
+template <class Pointer>
+using Owned = std::unique_ptr<std::remove_pointer_t<Pointer>, cublasStatus_t (*)(Pointer)>;
+
+cudaDataType_t data_type(FloatType type) {
+  switch (type) {
+    case FloatType::f32: return CUDA_R_32F;
+    case FloatType::f16: return CUDA_R_16F;
+    case FloatType::bf16: return CUDA_R_16BF;
+  }
+  return CUDA_R_32F;
+}
+
+// What cuBLASLt may assume of an address; it tells no more than 256 apart.
+uint32_t alignment_bytes(const void* pointer) {
+  const uintptr_t lowest_bit = reinterpret_cast<uintptr_t>(pointer) & (~reinterpret_cast<uintptr_t>(pointer) + 1);
+  return lowest_bit == 0 || lowest_bit > 256 ? 256 : static_cast<uint32_t>(lowest_bit);
+}
+
+// The descriptors of one product. cuBLASLt's matrices are column-major, and a row-major [R, C] is a column-major [C, R]: so it is asked for
+//   y^T [N, M] = op(w^T [K, N]) x^T [K, M], op = transpose, bias added to each column
+struct Problem {
+  const CublasLt& lt;
+  Owned<cublasLtMatmulDesc_t> product{nullptr, lt.desc_destroy};
+  Owned<cublasLtMatrixLayout_t> w{nullptr, lt.layout_destroy}, x{nullptr, lt.layout_destroy}, y{nullptr, lt.layout_destroy};
+  Owned<cublasLtMatmulPreference_t> preference{nullptr, lt.preference_destroy};
+  Status status = Status::ok;  // the first failure; what follows one is skipped
+
+  bool ok(cublasStatus_t result, const char* call) {
+    status = check(lt, result, call);
+    return status == Status::ok;
+  }
+
+  void create_product() {
+    if (status != Status::ok) return;
+    cublasLtMatmulDesc_t created = nullptr;
+    // fp32 operands are multiplied as fp32: TF32 would be another compute type.
+    if (ok(lt.desc_create(&created, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate")) product.reset(created);
+  }
+
+  template <class Value>
+  void set(cublasLtMatmulDescAttributes_t attribute, Value value) {
+    if (status == Status::ok) {
+      ok(lt.desc_set_attribute(product.get(), attribute, &value, sizeof(value)), "cublasLtMatmulDescSetAttribute");
+    }
+  }
+
+  // [rows, columns] in row-major order. A single row may have any stride, which cuBLASLt would take for too small.
+  void create_layout(Owned<cublasLtMatrixLayout_t>* layout, FloatType type, int64_t rows, int64_t columns, int64_t row_stride) {
+    if (status != Status::ok) return;
+    cublasLtMatrixLayout_t created = nullptr;
+    if (ok(lt.layout_create(&created, data_type(type), static_cast<uint64_t>(columns), static_cast<uint64_t>(rows),
+                            rows == 1 ? columns : row_stride),
+           "cublasLtMatrixLayoutCreate")) {
+      layout->reset(created);
+    }
+  }
+
+  void create_preference() {
+    if (status != Status::ok) return;
+    cublasLtMatmulPreference_t created = nullptr;
+    if (ok(lt.preference_create(&created), "cublasLtMatmulPreferenceCreate")) preference.reset(created);
+  }
+
+  template <class Value>
+  void prefer(cublasLtMatmulPreferenceAttributes_t attribute, Value value) {
+    if (status == Status::ok) {
+      ok(lt.preference_set_attribute(preference.get(), attribute, &value, sizeof(value)), "cublasLtMatmulPreferenceSetAttribute");
+    }
+  }
+};
+
+// Types of values are those that the header gives for each attribute.
+void describe(const GemmArgs& args, Problem* problem) {
+  problem->create_product();
+  problem->set(CUBLASLT_MATMUL_DESC_TRANSA, int32_t{CUBLAS_OP_T});
+  problem->set(CUBLASLT_MATMUL_DESC_TRANSB, int32_t{CUBLAS_OP_N});
+  if (args.bias != nullptr) {
+    problem->set(CUBLASLT_MATMUL_DESC_EPILOGUE, uint32_t{CUBLASLT_EPILOGUE_BIAS});
+    problem->set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, args.bias);
+  }
+  problem->create_layout(&problem->w, args.type, args.N, args.K, args.w_row_stride);
+  problem->create_layout(&problem->x, args.type, args.M, args.K, args.x_row_stride);
+  problem->create_layout(&problem->y, args.type, args.M, args.N, args.y_row_stride);
+
+  problem->create_preference();
+  problem->prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{gemm_workspace_bytes});
+  // Parts of a sum are kept in fp32 and added in a fixed order. The other schemes round them to the type of y.
+  problem->prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_bytes(args.w));
+  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_bytes(args.x));
+  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_bytes(args.y));
+  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_bytes(args.y));
+}
+
+// cuBLASLt's own choice for the problem; it remembers thousands of them.
+Status choose_algorithm(const Problem& problem, cublasLtHandle_t handle, cublasLtMatmulAlgo_t* algorithm) {
+  const RelaxedCapture relaxed;
+  cublasLtMatmulHeuristicResult_t choice = {};
+  int count = 0;
+  const char* call = "cublasLtMatmulAlgoGetHeuristic";
+  const Status status =
+      check(problem.lt,
+            problem.lt.algo_get_heuristic(handle, problem.product.get(), problem.w.get(), problem.x.get(), problem.y.get(),
+                                          problem.y.get(), problem.preference.get(), 1, &choice, &count),
+            call);
+  if (status != Status::ok) return status;
+  if (count == 0) return set_last_error(Status::cublaslt_failed, call, "there is no algorithm for these sizes and strides");
+  *algorithm = choice.algo;
+  return check(problem.lt, choice.state, call);
+}
+
+}  // namespace
+
+bool gemm_is_available() {
+  const CublasLt* lt = nullptr;
+  return get_library(&lt) == Status::ok;
+}
+
+Status gemm(const GemmArgs& args, const Context& context) {
+  const CublasLt* lt = nullptr;
+  Status status = get_library(&lt);
+  if (status != Status::ok) return status;
+  cublasLtHandle_t handle = nullptr;
+  status = get_handle(*lt, context.device.index, &handle);
+  if (status != Status::ok) return status;
+
+  Problem problem{*lt};
+  describe(args, &problem);
+  if (problem.status != Status::ok) return problem.status;
+  cublasLtMatmulAlgo_t algorithm = {};
+  status = choose_algorithm(problem, handle, &algorithm);
+  if (status != Status::ok) return status;
+
+  const float one = 1, zero = 0;  // y is not read
+  return check(
+      *lt,
+      lt->matmul(handle, problem.product.get(), &one, args.w, problem.w.get(), args.x, problem.x.get(), &zero, args.y,
+                 problem.y.get(), args.y, problem.y.get(), &algorithm, args.workspace, gemm_workspace_bytes, context.stream),
+      "cublasLtMatmul");
+}
+
+}  // namespace torchao_ops::cuda
