@@ -104,7 +104,7 @@ class Int4Decode {
     for (; n + max_weight_rows <= n_end; n += max_weight_rows) multiply_rows<max_weight_rows>(n, scratch);
     for (; n < n_end; ++n) multiply_rows<1>(n, scratch);
     for (int64_t m = 0; m < mm_.M; ++m) {
-      if (!ordinary_.get()[m]) int4_mm_scalar_row(args_, m, n_begin, n_end);
+      if (!ordinary_.get()[m]) mm_scalar_row(args_, m, n_begin, n_end);
     }
   }
 
@@ -162,7 +162,7 @@ class Int4Decode {
     }
     for (int r = 0; r < weight_rows; ++r) {
       if (scales[r].finite) continue;
-      for (m = 0; m < mm_.M; ++m) int4_mm_scalar_row(args_, m, n + r, n + r + 1);
+      for (m = 0; m < mm_.M; ++m) mm_scalar_row(args_, m, n + r, n + r + 1);
     }
   }
 

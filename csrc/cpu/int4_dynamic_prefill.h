@@ -139,11 +139,11 @@ class Int4DynamicPrefill {
       const int64_t rows = args_.M - m < panel ? args_.M - m : panel;
       store_panel<V>(args_, w_.N, m, rows, n_begin, columns, sums + p * tiling_.tile_n * panel, x_scale_.get() + m);
       for (int64_t i = m; i < m + rows; ++i) {
-        if (!is_finite(x_scale_.get()[i])) int4_mm_scalar_row(int4_args_, i, n_begin, n_begin + columns);
+        if (!is_finite(x_scale_.get()[i])) mm_scalar_row(int4_args_, i, n_begin, n_begin + columns);
       }
       for (int64_t n = 0; n < columns; ++n) {
         if (finite[n]) continue;
-        for (int64_t i = m; i < m + rows; ++i) int4_mm_scalar_row(int4_args_, i, n_begin + n, n_begin + n + 1);
+        for (int64_t i = m; i < m + rows; ++i) mm_scalar_row(int4_args_, i, n_begin + n, n_begin + n + 1);
       }
     }
   }

@@ -13,7 +13,7 @@ Status int4_mm(const Int4MmArgs& args, const Parallel& parallel);
 // that they cannot treat (activations.h).
 Status int4_mm_scalar(const Int4MmArgs& args, const Parallel& parallel);
 // Columns [n_begin, n_end) of row m, in the calling thread.
-void int4_mm_scalar_row(const Int4MmArgs& args, int64_t m, int64_t n_begin, int64_t n_end);
+void mm_scalar_row(const Int4MmArgs& args, int64_t m, int64_t n_begin, int64_t n_end);
 
 // Decode: each weight row is streamed once, all rows of x against it. Group sizes that are multiples of 32, or one group.
 // Prefill: tiles of the weight are dequantized into the cache, then multiplied. Any group size.

@@ -21,7 +21,7 @@ void recompute_unusual(const Int4MmArgs& args, const Parallel& parallel) {
     const BFloat16* x = static_cast<const BFloat16*>(args.mm.x) + m * args.mm.x_row_stride;
     uint32_t bits = 0;
     for (int64_t k = 0; k < w.K; ++k) bits = (x[k].bits & 0x7fffu) > bits ? x[k].bits & 0x7fffu : bits;
-    if (!is_ordinary_row(float_from_bits(bits << 16))) int4_mm_scalar_row(args, m, 0, w.N);
+    if (!is_ordinary_row(float_from_bits(bits << 16))) mm_scalar_row(args, m, 0, w.N);
   });
   constexpr int64_t columns = 64;
   for_each_piece(parallel, ceil_div(w.N, columns), [&](int64_t piece, int64_t) {
@@ -32,7 +32,7 @@ void recompute_unusual(const Int4MmArgs& args, const Parallel& parallel) {
         const float magnitude = float_from_bits(float_bits(w.scale_at(n, g)) & 0x7fffffffu);
         tiny = tiny || (magnitude != 0.0f && magnitude < 7.8886090522101181e-31f);  // 2^-100
       }
-      for (int64_t m = 0; tiny && m < args.mm.M; ++m) int4_mm_scalar_row(args, m, n, n + 1);
+      for (int64_t m = 0; tiny && m < args.mm.M; ++m) mm_scalar_row(args, m, n, n + 1);
     }
   });
 }

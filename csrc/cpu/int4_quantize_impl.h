@@ -1,57 +1,12 @@
-// int4_quantize, written once in plain C++ and compiled for each ISA by the file that includes it: fixed-width inner loops that the
-// compiler turns into vectors. No reordering and no contraction is allowed, so every ISA writes the same bytes.
+// int4_quantize, for the file of each ISA (quantize_weight.h).
 #pragma once
 
 #include "csrc/cpu/int4_quantize.h"
+#include "csrc/cpu/quantize_weight.h"
 #include "csrc/cpu/scratch.h"
 
 namespace torchao_ops {
 namespace {
-
-constexpr int width = 16;  // elements handled side by side: one AVX-512, two AVX2 or four SSE2 vectors of fp32
-
-// Round half to even for |value| <= 2^22: 1.5 * 2^23 makes fp32's last mantissa bit the unit.
-TORCHAO_OPS_INLINE float round_half_even(float value) {
-  constexpr float magic = 12582912.0f;
-  return (value + magic) - magic;
-}
-
-TORCHAO_OPS_INLINE float clamp(float value, float lo, float hi) {
-  const float raised = value < lo ? lo : value;
-  return raised > hi ? hi : raised;
-}
-
-struct Range {
-  float lo, hi;
-  bool finite;
-};
-
-template <class T>
-TORCHAO_OPS_INLINE Range range_of(const T* weight, int64_t count) {
-  float lo[width] = {}, hi[width] = {};
-  uint32_t not_finite[width] = {};
-  int64_t k = 0;
-  for (; k + width <= count; k += width) {
-    for (int i = 0; i < width; ++i) {
-      const float w = to_float(weight[k + i]);
-      lo[i] = w < lo[i] ? w : lo[i];
-      hi[i] = w > hi[i] ? w : hi[i];
-      not_finite[i] |= is_finite(w) ? 0u : 1u;
-    }
-  }
-  for (; k < count; ++k) {
-    const float w = to_float(weight[k]);
-    lo[0] = w < lo[0] ? w : lo[0];
-    hi[0] = w > hi[0] ? w : hi[0];
-    not_finite[0] |= is_finite(w) ? 0u : 1u;
-  }
-  for (int i = 1; i < width; ++i) {
-    lo[0] = lo[i] < lo[0] ? lo[i] : lo[0];
-    hi[0] = hi[i] > hi[0] ? hi[i] : hi[0];
-    not_finite[0] |= not_finite[i];
-  }
-  return {lo[0], hi[0], not_finite[0] == 0};
-}
 
 // Codes of a group: any w / scale is first brought to [-16, 16], where rounding by addition is exact, without changing the clamped code.
 template <class T>
@@ -104,14 +59,9 @@ TORCHAO_OPS_INLINE void quantize_row(const Int4QuantizeArgs& args, int64_t n, ui
 }
 
 TORCHAO_OPS_INLINE Status quantize(const Int4QuantizeArgs& args, const Parallel& parallel) {
-  const int64_t threads = parallel.threads < 1 ? 1 : parallel.threads;
-  const int64_t rows_per_piece = ceil_div(args.N, threads * 8);
-  const int64_t pieces = args.N == 0 ? 0 : ceil_div(args.N, rows_per_piece);
-  Scratch<uint8_t> codes(pieces * (args.K + 1));
+  Scratch<uint8_t> codes(row_pieces(args.N, parallel) * (args.K + 1));
   if (!all_allocated(codes)) return Status::out_of_memory;
-  for_each_piece(parallel, pieces, [&](int64_t piece, int64_t) {
-    const int64_t begin = piece * rows_per_piece;
-    const int64_t end = args.N - begin < rows_per_piece ? args.N : begin + rows_per_piece;
+  for_each_piece_of_rows(args.N, parallel, [&](int64_t begin, int64_t end, int64_t piece) {
     uint8_t* row_codes = codes.get() + piece * (args.K + 1);
     for (int64_t n = begin; n < end; ++n) {
       switch (args.type) {

@@ -41,7 +41,13 @@ struct Weight {
   int64_t zero_point_row_stride;  // elements
   int64_t N, K, group_size;       // group_size >= 1
 
-  TORCHAO_OPS_INLINE uint8_t code(int64_t n, int64_t k) const { return code_of(packed[n * packed_row_stride + k / 2], k); }
+  // For templates over formats.
+  static constexpr int64_t codes_per_byte = 2;
+  static constexpr bool has_zero_points = true;
+  TORCHAO_OPS_INLINE const uint8_t* row(int64_t n) const { return packed + n * packed_row_stride; }
+  TORCHAO_OPS_INLINE static uint8_t code_in(const uint8_t* row, int64_t k) { return code_of(row[k / 2], k); }
+
+  TORCHAO_OPS_INLINE uint8_t code(int64_t n, int64_t k) const { return code_in(row(n), k); }
   TORCHAO_OPS_INLINE float scale_at(int64_t n, int64_t group) const {
     return load_float(scale, scale_type, n * scale_row_stride + group);
   }
@@ -69,12 +75,17 @@ struct Weight {
   int64_t scale_row_stride;  // elements
   int64_t N, K, group_size;  // group_size >= 1
 
+  // For templates over formats.
+  static constexpr int64_t codes_per_byte = 1;
+  static constexpr bool has_zero_points = false;
+  TORCHAO_OPS_INLINE const uint8_t* row(int64_t n) const { return reinterpret_cast<const uint8_t*>(codes + n * row_stride); }
+  TORCHAO_OPS_INLINE static int8_t code_in(const uint8_t* row, int64_t k) { return static_cast<int8_t>(row[k]); }
+  TORCHAO_OPS_INLINE static float zero_point_at(int64_t, int64_t) { return 0.0f; }
+
   TORCHAO_OPS_INLINE int8_t code(int64_t n, int64_t k) const { return codes[n * row_stride + k]; }
   TORCHAO_OPS_INLINE float scale_at(int64_t n, int64_t group) const {
     return load_float(scale, scale_type, n * scale_row_stride + group);
   }
-  // What templates over formats subtract from a code.
-  TORCHAO_OPS_INLINE static float zero_point_at(int64_t, int64_t) { return 0.0f; }
 };
 
 }  // namespace int8
