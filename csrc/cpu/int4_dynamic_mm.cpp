@@ -1,8 +1,8 @@
 #include "csrc/cpu/int4_dynamic_mm.h"
 
-#include "csrc/cpu/batch_invariant.h"
 #include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/isa.h"
+#include "csrc/spec/batch_invariant.h"
 
 namespace torchao_ops {
 namespace {

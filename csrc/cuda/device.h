@@ -29,6 +29,10 @@ struct Context {
 };
 
 constexpr int64_t workspace_alignment = 256;
+// Where the next thing in the workspace may begin.
+constexpr int64_t workspace_aligned(int64_t bytes) {
+  return (bytes + workspace_alignment - 1) / workspace_alignment * workspace_alignment;
+}
 
 // Asks the driver once for each device.
 Status get_device(int index, Device* device);

@@ -40,6 +40,11 @@ __device__ __forceinline__ __nv_bfloat16 round_to<__nv_bfloat16>(float value) {
   return __float2bfloat16_rn(value);
 }
 
+// Exact.
+__device__ __forceinline__ float to_float32(float value) { return value; }
+__device__ __forceinline__ float to_float32(__half value) { return __half2float(value); }
+__device__ __forceinline__ float to_float32(__nv_bfloat16 value) { return __bfloat162float(value); }
+
 // k / group_size for 0 <= k < 2^32: a 32-bit division takes a GPU some 20 instructions, a 64-bit one 100 and a call.
 __device__ __forceinline__ int64_t group_of(int64_t k, int64_t group_size) {
   return k < group_size ? 0 : static_cast<uint32_t>(k) / static_cast<uint32_t>(group_size);

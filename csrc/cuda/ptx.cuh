@@ -50,17 +50,8 @@ __device__ __forceinline__ void mma_m16n8k32_s8(int32_t (&d)[4], const uint32_t 
 __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
-               : "memory");
+               : "r"(shared_address(row)));  // no "memory": what it reads was written before a barrier, which is one
 }
-// Two; lanes 0 to 15 give the addresses.
-__device__ __forceinline__ void ldmatrix_x2(uint32_t (&r)[2], const void* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];"
-               : "=r"(r[0]), "=r"(r[1])
-               : "r"(shared_address(row))
-               : "memory");
-}
-
 // Copies from global to shared memory in the background, both aligned to the size; of the source only the first source_bytes are read, the rest
 // of the destination becomes zero. What it wrote is visible to the thread after cp_async_wait, to others after a barrier as well.
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, int source_bytes) {

@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "csrc/cpu/batch_invariant.h"
+#include "csrc/spec/batch_invariant.h"
 #include "csrc/cpu/int4_dequantize.h"
 #include "csrc/cpu/int4_dynamic_mm.h"
 #include "csrc/cpu/int4_mm.h"

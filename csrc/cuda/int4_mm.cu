@@ -1,0 +1,44 @@
+#include "csrc/cuda/int4_mm.h"
+
+#include "csrc/cuda/elements.cuh"
+#include "csrc/cuda/int4_mm_mma.h"
+#include "csrc/cuda/int4_mm_prefill.h"
+#include "csrc/cuda/int4_mm_simt.h"
+#include "csrc/spec/batch_invariant.h"
+
+namespace torchao_ops::cuda {
+namespace {
+
+struct Algorithm {
+  int64_t (*workspace_bytes)(const Int4MmArgs&, const Device&);
+  Status (*run)(const Int4MmArgs&, const Context&);
+};
+constexpr Algorithm mma{int4_mm_mma_workspace_bytes, int4_mm_mma}, simt{int4_mm_simt_workspace_bytes, int4_mm_simt},
+    prefill{int4_mm_prefill_workspace_bytes, int4_mm_prefill};
+
+// Rows of x up to which the weight is better read as it is than dequantized for a dense product. Estimates from bytes and operations, not
+// measured: dequantizing moves 9 times the weight's bytes (it is written and read again in 16 bits, 17 times in 32), and on tensor cores
+// 128 rows take as long as that on an A100 (1024 multiply-adds a cycle and multiprocessor for 13 bytes); on the ordinary cores, at
+// 128 a cycle, 16 rows do.
+constexpr int64_t most_rows_mma = 128, most_rows_simt = 16;
+
+Algorithm choose(const Int4MmArgs& args) {
+  const bool tensor_cores = supports_int4_mm_mma(args);
+  if (args.weight.K == 0) return simt;                      // cuBLASLt takes no empty operands
+  if (batch_invariant()) return tensor_cores ? mma : simt;  // cuBLASLt adds in another order for another M
+  if (args.mm.M <= (tensor_cores ? most_rows_mma : most_rows_simt)) return tensor_cores ? mma : simt;
+  return prefill;
+}
+
+}  // namespace
+
+int64_t int4_mm_workspace_bytes(const Int4MmArgs& args, const Device& device) {
+  return choose(args).workspace_bytes(args, device);
+}
+
+Status int4_mm(const Int4MmArgs& args, const Context& context) {
+  const Status status = check_row_length(args.weight.K);
+  return status == Status::ok ? choose(args).run(args, context) : status;
+}
+
+}  // namespace torchao_ops::cuda

@@ -1,0 +1,54 @@
+// From a sum to an element of y: what all products end with.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "csrc/spec/float_types.h"
+#include "csrc/spec/mm.h"
+
+namespace torchao_ops::cuda {
+
+// The arguments of the operator, for a weight format (such as Int4 in int4_codes.cuh).
+template <class Format>
+struct Product {
+  MmArgs mm;
+  typename Format::Weight weight;
+  // For activations quantized per row: [M], what q is multiplied by; NaN for a row that is not to be quantized. Null otherwise.
+  const float* x_scale;
+};
+
+// y[m, n] for the sum of row m and weight row n.
+//
+// A sum that is not finite is formed again, element by element. It may come from an Inf in x that met a sum of codes instead of a weight,
+// from a row that is not quantized, or from partial sums too large for fp32; a NaN or Inf that belongs there comes out again. It costs nothing
+// until then.
+template <class Format>
+__device__ __forceinline__ void finish(const Product<Format>& product, int64_t m, int64_t n, float sum) {
+  const MmArgs& mm = product.mm;
+  if (product.x_scale != nullptr) sum *= product.x_scale[m];
+  if (!is_finite(sum)) {
+    sum = 0;
+    for (int64_t k = 0; k < product.weight.K; ++k) {
+      sum = __fmaf_rn(load_float(mm.x, mm.x_type, m * mm.x_row_stride + k), Format::element(product.weight, n, k), sum);
+    }
+  }
+  if (mm.bias != nullptr) sum += load_float(mm.bias, mm.bias_type, n);
+  store_float(sum, mm.y, mm.x_type, m * product.weight.N + n);
+}
+
+// Sums [splits][M][N] along k, in order, and finish.
+template <class Format>
+__global__ void __launch_bounds__(256) mm_add_splits_kernel(Product<Format> product, const float* partial, int splits) {
+  const int64_t N = product.weight.N, M = product.mm.M;
+  const int64_t n = int64_t{blockIdx.x} * 256 + threadIdx.x;
+  if (n >= N) return;
+  for (int64_t m = blockIdx.y; m < M; m += gridDim.y) {
+    float sum = 0;
+    for (int split = 0; split < splits; ++split) sum += partial[(split * M + m) * N + n];
+    finish(product, m, n, sum);
+  }
+}
+
+}  // namespace torchao_ops::cuda

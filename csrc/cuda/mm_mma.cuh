@@ -1,0 +1,388 @@
+// y = x @ w.T on tensor cores, for few and medium numbers of rows of x: the weight is read as it lies in memory and becomes an operand in registers.
+//
+// The weight is the 16-row operand of mma and x the 8-column one, so few rows of x waste little. A block has block_rows() rows of
+// the weight, a range of k and block_m() rows of x. Each warp has 32 of the rows and every warps_k-th chunk of 128 k.
+//
+//   - Weights: each warp copies its chunks to a ring in shared memory (cp.async) `stages - 1` chunks ahead of use. Only the warp itself reads
+//     them, so the ring needs no barrier of the block, and copies go on while the block waits for other things.
+//   - x: a slab of chunks at a time, in the order that Dot asks for, with what weight groups need (scale and offset) as fp32.
+//   - Sums: integer or fp32 within a piece of a group, then times the group's scale, in fp32. They are added in an order that depends on K and
+//     the split only: chunks of a warp, warps, splits.
+//
+// Per chunk of 32 rows (2 KiB of int4 codes) and 8 rows of x, shared memory moves 2 KiB in, 2 KiB of codes out and 2 KiB of x out, of the 128 bytes a
+// cycle that a multiprocessor has; reading memory at 20 bytes a cycle (an H200's share) leaves it half idle.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "csrc/cuda/device.h"
+#include "csrc/cuda/elements.cuh"
+#include "csrc/cuda/launch.cuh"
+#include "csrc/cuda/mm_dot.cuh"
+#include "csrc/cuda/mm_finish.cuh"
+#include "csrc/cuda/mm_mma.h"
+#include "csrc/cuda/ptx.cuh"
+
+namespace torchao_ops::cuda {
+
+// Chunks in a warp's ring. Two are on their way while one is used: 4 KiB for a warp, 64 KiB for two blocks of 8 warps, where 27 KiB cover the
+// latency of an H200's memory (4.8 TB/s * 750 ns / 132 multiprocessors).
+constexpr int mma_stages = 3;
+
+template <class Format>
+struct MmaArgs {
+  Product<Format> product;
+  const uint8_t* x8;     // quantized x as quantize_activations leaves it, or null
+  int64_t x8_row_bytes;  // a multiple of chunk_k
+  float* partial;        // [splits][M][N], or null: there is one split
+  int split_chunks;      // a multiple of warps_k
+  int slab_chunks;       // a power of two, at least warps_k
+  int piece_shift;       // a piece is 1 << piece_shift steps (1, 2 or 4) and lies within a group
+  bool copies_16;        // weight rows are aligned to 16 bytes, else to 4
+};
+
+// Where things lie in a block's shared memory, in bytes.
+struct MmaLayout {
+  int ring, x, x_row, parameters, parameter_row, total;
+};
+
+// A row of x, and a row of parameters, are 16 and 8 bytes longer than they need be, so that the rows that are read together lie in different banks.
+template <class Format, class Dot>
+TORCHAO_OPS_CONSTEXPR MmaLayout mma_layout(const MmaShape& shape, int m_rows, int slab_chunks, int piece_shift) {
+  MmaLayout layout{};
+  layout.ring = mma_stages * 32 * chunk_steps * Format::step_bytes;  // of one warp
+  layout.x = shape.warps_n * shape.warps_k * layout.ring;
+  layout.x_row = slab_chunks * chunk_steps * 16 * Dot::words + 16;
+  layout.parameters = layout.x + m_rows * layout.x_row;
+  layout.parameter_row = (shape.block_rows() + 1) * static_cast<int>(sizeof(float2));
+  layout.total = layout.parameters + (slab_chunks * chunk_steps >> piece_shift) * layout.parameter_row;
+  return layout;
+}
+
+// At the end the same memory holds the sums of all warps: [warps_k][block_m][block_rows + 4], where 4 spreads a warp's stores over all banks.
+TORCHAO_OPS_CONSTEXPR int mma_sum_row(const MmaShape& shape) { return shape.block_rows() + 4; }
+TORCHAO_OPS_CONSTEXPR int mma_sum_bytes(const MmaShape& shape) {
+  return shape.warps_k * shape.block_m() * mma_sum_row(shape) * static_cast<int>(sizeof(float));
+}
+
+// A warp's copies of a chunk: 32 rows of chunk_bytes, of which a lane copies 16 bytes of every (32 / pieces)-th. The 16-byte pieces of a row are permuted
+// so that the lanes that read a step of 8 rows find it in different banks.
+template <class Format>
+struct WeightRing {
+  static constexpr int row_bytes = chunk_steps * Format::step_bytes, stage_bytes = 32 * row_bytes;
+  static_assert(row_bytes == 64, "permuted() is derived for four pieces a row");
+
+  // Rows of 64 bytes: two rows cover the 32 banks, so pairs of rows differ in the place of a piece.
+  __device__ __forceinline__ static int permuted(int row, int piece) { return piece ^ (row >> 1 & 3); }
+
+  // Starts copying chunk `chunk` of the rows from `row` on into the stage; what lies beyond the weight becomes zero.
+  __device__ __forceinline__ static void copy(const MmaArgs<Format>& args, int64_t row, int chunk, uint8_t* stage, int lane) {
+    const typename Format::Weight& w = args.product.weight;
+    const int piece = lane % 4;
+    const int64_t offset = int64_t{chunk} * row_bytes + 16 * piece, left = Format::row_bytes(w) - offset;
+    const int bytes = left < 0 ? 0 : left < 16 ? static_cast<int>(left) : 16;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int r = lane / 4 + 8 * i;
+      const bool inside = row + r < w.N && bytes > 0;
+      const uint8_t* source = inside ? Format::row(w, row + r) + offset : w.packed;
+      uint8_t* destination = stage + r * row_bytes + 16 * permuted(r, piece);
+      const int source_bytes = inside ? bytes : 0;
+      if (args.copies_16) {
+        ptx::cp_async_16(destination, source, source_bytes);
+      } else {
+#pragma unroll
+        for (int word = 0; word < 4; ++word) {
+          const int part = source_bytes - 4 * word;
+          ptx::cp_async_4(destination + 4 * word, part > 0 ? source + 4 * word : w.packed, part < 0 ? 0 : part < 4 ? part : 4);
+        }
+      }
+    }
+  }
+
+  // The octet of this lane in a step of a row.
+  __device__ __forceinline__ static uint32_t octet(const uint8_t* stage, int row, int step, int t) {
+    return *reinterpret_cast<const uint32_t*>(stage + row * row_bytes + 16 * permuted(row, step) + 4 * t);
+  }
+};
+
+// Octet `octet` of the slab, of row m of x, in Dot's order: zeros from K on.
+template <class Format, class Dot>
+__device__ __forceinline__ void load_x_octet(const MmaArgs<Format>& args, int64_t m, int64_t k, uint32_t (&registers)[4]) {
+  using Element = typename Dot::Element;
+  const MmArgs& mm = args.product.mm;
+  const int64_t K = args.product.weight.K;
+  const Element* x = static_cast<const Element*>(mm.x) + m * mm.x_row_stride + k;
+  uint32_t pairs[4] = {};
+  if (k + 8 <= K && reinterpret_cast<uintptr_t>(x) % 16 == 0) {
+    const uint4 octet = *reinterpret_cast<const uint4*>(x);
+    pairs[0] = octet.x, pairs[1] = octet.y, pairs[2] = octet.z, pairs[3] = octet.w;
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      if (k + i >= K) continue;
+      uint16_t bits;
+      memcpy(&bits, x + i, 2);
+      pairs[i / 2] |= static_cast<uint32_t>(bits) << 16 * (i % 2);
+    }
+  }
+  Dot::order_octet(pairs, registers);
+}
+
+// The rows of x from m0 on, a slab from k = 128 * first_chunk on.
+template <class Format, class Dot>
+__device__ __forceinline__ void stage_x(const MmaArgs<Format>& args, int64_t m0, int rows, int first_chunk,
+                                        const MmaLayout& layout, uint8_t* x, int threads) {
+  if constexpr (Dot::words == 2) {  // quantized and ordered already
+    const int pieces = args.slab_chunks * chunk_k / 16;
+    for (int i = static_cast<int>(threadIdx.x); i < rows * pieces; i += threads) {
+      const int row = i / pieces, piece = i % pieces;
+      const int64_t offset = int64_t{first_chunk} * chunk_k + 16 * piece;
+      uint4 q = make_uint4(0, 0, 0, 0);
+      if (offset < args.x8_row_bytes) q = *reinterpret_cast<const uint4*>(args.x8 + (m0 + row) * args.x8_row_bytes + offset);
+      *reinterpret_cast<uint4*>(x + row * layout.x_row + 16 * piece) = q;
+    }
+  } else {
+    const int octets = args.slab_chunks * chunk_k / 8;
+    for (int i = static_cast<int>(threadIdx.x); i < rows * octets; i += threads) {
+      const int row = i / octets, octet = i % octets;
+      uint32_t registers[4];
+      load_x_octet<Format, Dot>(args, m0 + row, int64_t{first_chunk} * chunk_k + 8 * octet, registers);
+      uint8_t* step = x + row * layout.x_row + octet / 4 * 64 + octet % 4 * 4;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) *reinterpret_cast<uint32_t*>(step + 16 * j) = registers[j];
+    }
+  }
+}
+
+// Scale and offset of each piece of the slab and each row of the block; zeros beyond the weight.
+template <class Format>
+__device__ __forceinline__ void stage_parameters(const MmaArgs<Format>& args, int64_t n0, int first_chunk,
+                                                 const MmaLayout& layout, uint8_t* parameters, int block_rows, int threads) {
+  const typename Format::Weight& w = args.product.weight;
+  const int pieces = args.slab_chunks * chunk_steps >> args.piece_shift;
+  for (int i = static_cast<int>(threadIdx.x); i < block_rows * pieces; i += threads) {
+    const int row = i / pieces, piece = i % pieces;
+    const int64_t n = n0 + row, k = int64_t{first_chunk} * chunk_k + (int64_t{piece} << args.piece_shift) * step_k;
+    float2 value = make_float2(0, 0);
+    if (n < w.N && k < w.K) {
+      const int64_t group = group_of(k, w.group_size);
+      value = make_float2(Format::scale(w, n, group), Format::offset(w, n, group));
+    }
+    *reinterpret_cast<float2*>(parameters + piece * layout.parameter_row + row * sizeof(float2)) = value;
+  }
+}
+
+template <class Format, class Dot, int ShapeIndex, bool HasOffset>
+__global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[ShapeIndex].resident_blocks)
+    mm_mma_kernel(MmaArgs<Format> args) {
+  constexpr MmaShape shape = mma_shapes[ShapeIndex];
+  constexpr int threads = shape.threads(), n_tiles = shape.n_tiles;
+  using Ring = WeightRing<Format>;
+  using Sum = typename Dot::Sum;
+  TORCHAO_OPS_DYNAMIC_SHARED(uint8_t, shared);
+
+  const int64_t N = args.product.weight.N, M = args.product.mm.M, K = args.product.weight.K;
+  const int64_t n0 = int64_t{blockIdx.x} * shape.block_rows(), m0 = int64_t{blockIdx.z} * shape.block_m();
+  const int rows = M - m0 < shape.block_m() ? static_cast<int>(M - m0) : shape.block_m();
+  const MmaLayout layout = mma_layout<Format, Dot>(shape, rows, args.slab_chunks, args.piece_shift);
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, g = lane / 4, t = lane % 4;
+  const int warp = thread / 32, warp_n = warp % shape.warps_n, warp_k = warp / shape.warps_n;
+  const int64_t warp_row = n0 + 32 * warp_n;
+  uint8_t* const ring = shared + warp * layout.ring;
+
+  // K < 2^32, so the number of a chunk fits an int.
+  const int chunks = static_cast<int>((K + chunk_k - 1) / chunk_k), first = static_cast<int>(blockIdx.y) * args.split_chunks;
+  const int last = chunks - first < args.split_chunks ? chunks : first + args.split_chunks;
+  auto copy = [&](int chunk, int stage) {
+    if (chunk < last) Ring::copy(args, warp_row, chunk, ring + stage * Ring::stage_bytes, lane);
+    ptx::cp_async_commit();
+  };
+#pragma unroll
+  for (int stage = 0; stage < mma_stages - 1; ++stage) copy(first + warp_k + stage * shape.warps_k, stage);
+
+  float sums[2][n_tiles][4] = {};  // of rows 0-15 and 16-31 of the warp, as mma lays them out
+  int stage = 0;
+  for (int slab = first; slab < last; slab += args.slab_chunks) {
+    __syncthreads();  // the slab before is not needed any more
+    stage_x<Format, Dot>(args, m0, rows, slab, layout, shared + layout.x, threads);
+    stage_parameters(args, n0, slab, layout, shared + layout.parameters, shape.block_rows(), threads);
+    __syncthreads();
+
+    for (int chunk = warp_k; chunk < args.slab_chunks && slab + chunk < last; chunk += shape.warps_k) {
+      ptx::cp_async_wait<mma_stages - 2>();
+      __syncwarp();  // this chunk has come for all lanes, and all are done with the stage that is filled next
+      copy(slab + chunk + (mma_stages - 1) * shape.warps_k, stage == 0 ? mma_stages - 1 : stage - 1);
+
+      uint32_t a[chunk_steps][2][Dot::mmas][4];
+      const uint8_t* codes = ring + stage * Ring::stage_bytes;
+#pragma unroll
+      for (int step = 0; step < chunk_steps; ++step) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const uint32_t lo = Ring::octet(codes, 16 * half + g, step, t), hi = Ring::octet(codes, 16 * half + g + 8, step, t);
+          Format::fragments(Dot{}, lo, hi, a[step][half]);
+        }
+      }
+      stage = stage == mma_stages - 1 ? 0 : stage + 1;
+
+#pragma unroll
+      for (int tile = 0; tile < n_tiles; ++tile) {
+        // Rows of x that do not exist are columns of the product that nobody looks at: any row will do.
+        const int m = 8 * tile + lane % 8;
+        const uint8_t* x =
+            shared + layout.x + (m < rows ? m : 0) * layout.x_row + chunk * (chunk_steps * 16 * Dot::words) + lane / 8 * 16;
+        uint32_t b[4];
+        Sum products[2][4] = {}, x_sums[4] = {};
+#pragma unroll
+        for (int step = 0; step < chunk_steps; ++step) {
+          // 64 bytes of x: the four registers of a step, or the two of this one and of the next.
+          constexpr int steps_per_load = 4 / Dot::words;
+          if (step % steps_per_load == 0) ptx::ldmatrix_x4(b, x + step * 16 * Dot::words);
+#pragma unroll
+          for (int i = 0; i < Dot::mmas; ++i) {
+            const int word = step % steps_per_load * Dot::words + 2 * i;
+            const uint32_t pair[2] = {b[word], b[word + 1]};
+            Dot::mma(products[0], a[step][0][i], pair);
+            Dot::mma(products[1], a[step][1][i], pair);
+            if constexpr (HasOffset) {
+              constexpr uint32_t ones[4] = {Dot::ones, Dot::ones, Dot::ones, Dot::ones};
+              Dot::mma(x_sums, ones, pair);
+            }
+          }
+          if ((step + 1) % (1 << args.piece_shift) != 0) continue;
+          const uint8_t* parameters =
+              shared + layout.parameters + ((chunk * chunk_steps + step) >> args.piece_shift) * layout.parameter_row;
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+              const int row = 32 * warp_n + 16 * half + g + i / 2 * 8;
+              const float2 scale_offset = *reinterpret_cast<const float2*>(parameters + row * sizeof(float2));
+              float product = Dot::template to_float<Format::int8_factor>(products[half][i]);
+              if constexpr (HasOffset) product = __fmaf_rn(scale_offset.y, Dot::template to_float<1>(x_sums[i]), product);
+              sums[half][tile][i] = __fmaf_rn(scale_offset.x, product, sums[half][tile][i]);
+              products[half][i] = 0;
+            }
+          }
+          if constexpr (HasOffset) x_sums[0] = x_sums[1] = x_sums[2] = x_sums[3] = 0;
+        }
+      }
+    }
+  }
+
+  ptx::cp_async_wait<0>();
+  __syncthreads();  // nobody reads the ring, x or parameters any more: now sums lie there
+  float* const block_sums = reinterpret_cast<float*>(shared);
+  constexpr int sum_row = mma_sum_row(shape);
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+#pragma unroll
+    for (int tile = 0; tile < n_tiles; ++tile) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int m = 8 * tile + 2 * t + i % 2, row = 32 * warp_n + 16 * half + g + i / 2 * 8;
+        block_sums[(warp_k * shape.block_m() + m) * sum_row + row] = sums[half][tile][i];
+      }
+    }
+  }
+  __syncthreads();
+  for (int i = thread; i < rows * shape.block_rows(); i += threads) {
+    const int m = i / shape.block_rows(), row = i % shape.block_rows();
+    float sum = 0;
+#pragma unroll
+    for (int k = 0; k < shape.warps_k; ++k) sum += block_sums[(k * shape.block_m() + m) * sum_row + row];
+    if (n0 + row >= N) continue;
+    if (args.partial == nullptr) {
+      finish(args.product, m0 + m, n0 + row, sum);
+    } else {
+      args.partial[(int64_t{blockIdx.y} * M + m0 + m) * N + n0 + row] = sum;
+    }
+  }
+}
+
+// ---- host side ----
+
+// Whether the kernel can read the weight: rows aligned to 4 bytes, groups that are made of whole steps or are the whole row.
+template <class Format>
+bool supports_mm_mma(const typename Format::Weight& w) {
+  return reinterpret_cast<uintptr_t>(w.packed) % 4 == 0 && (w.packed_row_stride % 4 == 0 || w.N == 1) &&
+         (w.group_size % step_k == 0 || w.group_size >= w.K);
+}
+
+// Steps in a piece: as many as always lie in one group.
+inline int mma_piece_shift(int64_t group_size, int64_t K) {
+  if (group_size >= K || group_size % (4 * step_k) == 0) return 2;
+  return group_size % (2 * step_k) == 0 ? 1 : 0;
+}
+
+// The largest slab with which as many blocks as intended fit on a multiprocessor, or else one: fewer barriers. 0 if nothing fits.
+template <class Format, class Dot>
+int mma_slab_chunks(const MmaShape& shape, int m_rows, int piece_shift, const Device& device) {
+  constexpr int largest = 8;                      // 1024 of k, 2 KiB a row of 16-bit x
+  constexpr int reserved_bytes_per_block = 1024;  // CUDA programming guide, "Compute capability 8.x"
+  const int shared = device.shared_bytes_per_multiprocessor / shape.resident_blocks - reserved_bytes_per_block;
+  for (const int limit :
+       {shared < device.shared_bytes_per_block ? shared : device.shared_bytes_per_block, device.shared_bytes_per_block}) {
+    for (int slab = largest; slab >= shape.warps_k; slab /= 2) {
+      if (mma_layout<Format, Dot>(shape, m_rows, slab, piece_shift).total <= limit) return slab;
+    }
+  }
+  return 0;
+}
+
+template <class Format, class Dot, int ShapeIndex>
+Status launch_mm_mma(MmaArgs<Format> args, const MmaPlan& plan, const Context& context) {
+  constexpr MmaShape shape = mma_shapes[ShapeIndex];
+  const typename Format::Weight& w = args.product.weight;
+  const int64_t M = args.product.mm.M;
+  const int m_rows = static_cast<int>(M < shape.block_m() ? M : shape.block_m());
+  args.piece_shift = mma_piece_shift(w.group_size, w.K);
+  args.slab_chunks = mma_slab_chunks<Format, Dot>(shape, m_rows, args.piece_shift, context.device);
+  args.split_chunks = static_cast<int>(plan.split.split_chunks);
+  args.copies_16 = reinterpret_cast<uintptr_t>(w.packed) % 16 == 0 && (w.packed_row_stride % 16 == 0 || w.N == 1);
+  if (args.slab_chunks == 0) {
+    return set_last_error(Status::cuda_failed, "mm_mma_kernel", "this device has too little shared memory");
+  }
+  const int layout_bytes = mma_layout<Format, Dot>(shape, m_rows, args.slab_chunks, args.piece_shift).total;
+  const int shared_bytes = layout_bytes > mma_sum_bytes(shape) ? layout_bytes : mma_sum_bytes(shape);
+  const dim3 grid(static_cast<unsigned>(ceil_div(w.N, shape.block_rows())), static_cast<unsigned>(plan.split.splits),
+                  static_cast<unsigned>(ceil_div(M, shape.block_m())));
+  const auto kernel =
+      w.zero_point == nullptr ? mm_mma_kernel<Format, Dot, ShapeIndex, false> : mm_mma_kernel<Format, Dot, ShapeIndex, true>;
+  const Status status = launch("mm_mma_kernel", kernel, grid, dim3(shape.threads()), shared_bytes, context.stream, args);
+  if (status != Status::ok || args.partial == nullptr) return status;
+  return launch("mm_add_splits_kernel", mm_add_splits_kernel<Format>, grid_of(ceil_div(w.N, 256), M), dim3(256), 0,
+                context.stream, args.product, args.partial, static_cast<int>(plan.split.splits));
+}
+
+// The product by the plan. `partial`: plan.partial_bytes() on the device. x8 and product.x_scale: the quantized x, or null.
+template <class Format, class Dot>
+Status run_mm_mma(const Product<Format>& product, const uint8_t* x8, int64_t x8_row_bytes, float* partial, const MmaPlan& plan,
+                  const Context& context) {
+  const int64_t x_size = size_of(product.mm.x_type);
+  for (int64_t m = 0; m < product.mm.M; m += plan.rows_per_launch) {
+    MmaArgs<Format> args{};
+    args.product = product;
+    args.product.mm.M = product.mm.M - m < plan.rows_per_launch ? product.mm.M - m : plan.rows_per_launch;
+    args.product.mm.x = static_cast<const uint8_t*>(product.mm.x) + m * product.mm.x_row_stride * x_size;
+    args.product.mm.y = static_cast<uint8_t*>(product.mm.y) + m * product.weight.N * x_size;
+    if (product.x_scale != nullptr) args.product.x_scale = product.x_scale + m;
+    if (x8 != nullptr) args.x8 = x8 + m * x8_row_bytes;
+    args.x8_row_bytes = x8_row_bytes;
+    args.partial = plan.split.splits == 1 ? nullptr : partial;
+    Status status = Status::ok;
+    switch (plan.shape) {
+      case 0: status = launch_mm_mma<Format, Dot, 0>(args, plan, context); break;
+      case 1: status = launch_mm_mma<Format, Dot, 1>(args, plan, context); break;
+      case 2: status = launch_mm_mma<Format, Dot, 2>(args, plan, context); break;
+      default: status = launch_mm_mma<Format, Dot, 3>(args, plan, context); break;
+    }
+    if (status != Status::ok) return status;
+  }
+  return Status::ok;
+}
+
+}  // namespace torchao_ops::cuda

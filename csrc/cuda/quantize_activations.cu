@@ -1,0 +1,63 @@
+#include "csrc/cuda/quantize_activations.h"
+
+#include "csrc/cuda/elements.cuh"
+#include "csrc/cuda/launch.cuh"
+#include "csrc/cuda/mm_dot.cuh"
+#include "csrc/cuda/warp.cuh"
+
+namespace torchao_ops::cuda {
+namespace {
+
+constexpr int threads = 256;
+
+// A block takes a row: its largest magnitude first, then the codes. The row is read twice, the second time from the cache.
+template <class T>
+__global__ void __launch_bounds__(threads)
+    quantize_activations_kernel(const T* x, int64_t x_row_stride, int64_t K, uint8_t* q, int64_t q_row_bytes, float* scale) {
+  TORCHAO_OPS_SHARED_ARRAY(float, warp_magnitudes, [threads / 32]);
+  const int64_t m = blockIdx.x;
+  const T* row = x + m * x_row_stride;
+  // A NaN is no number's equal, but as bits without the sign it is above all numbers: so is Inf, and one maximum finds both.
+  uint32_t magnitude_bits = 0;
+  for (int64_t k = threadIdx.x; k < K; k += threads) {
+    const uint32_t bits = float_bits(to_float32(row[k])) & 0x7fffffffu;
+    magnitude_bits = bits > magnitude_bits ? bits : magnitude_bits;
+  }
+  magnitude_bits = warp_reduce(magnitude_bits, [](uint32_t a, uint32_t b) { return a > b ? a : b; });
+  if (threadIdx.x % 32 == 0) warp_magnitudes[threadIdx.x / 32] = float_from_bits(magnitude_bits);
+  __syncthreads();
+  for (int warp = 0; warp < threads / 32; ++warp) {
+    const uint32_t bits = float_bits(warp_magnitudes[warp]);
+    magnitude_bits = bits > magnitude_bits ? bits : magnitude_bits;
+  }
+  const float magnitude = float_from_bits(magnitude_bits), row_scale = __fdiv_rn(magnitude, 127.0f);
+  const bool quantized = is_finite(magnitude) && row_scale != 0;
+  if (threadIdx.x == 0) scale[m] = quantized || magnitude == 0 ? row_scale : float_from_bits(0x7fc00000u);
+
+  for (int64_t octet = threadIdx.x; octet < q_row_bytes / 8; octet += threads) {
+    uint32_t codes[2] = {};
+    for (int i = 0; i < 8 && quantized; ++i) {
+      const int64_t k = 8 * octet + i;
+      if (k >= K) break;
+      const float code = fminf(fmaxf(rintf(__fdiv_rn(to_float32(row[k]), row_scale)), -127.0f), 127.0f);
+      codes[i / 4] |= (static_cast<uint32_t>(static_cast<int>(code)) & 0xffu) << 8 * (i % 4);
+    }
+    uint32_t registers[2];
+    Int8Dot::order_octet(codes, registers);
+    uint8_t* step = q + m * q_row_bytes + quantized_place(8 * octet);
+    *reinterpret_cast<uint32_t*>(step) = registers[0];
+    *reinterpret_cast<uint32_t*>(step + 16) = registers[1];
+  }
+}
+
+}  // namespace
+
+Status quantize_activations(const MmArgs& mm, int64_t K, uint8_t* q, float* scale, const Context& context) {
+  return with_float_type(mm.x_type, [&](auto type) {
+    using T = decltype(type);
+    return launch("quantize_activations_kernel", quantize_activations_kernel<T>, dim3(static_cast<unsigned>(mm.M)), dim3(threads),
+                  0, context.stream, static_cast<const T*>(mm.x), mm.x_row_stride, K, q, quantized_row_bytes(K), scale);
+  });
+}
+
+}  // namespace torchao_ops::cuda
