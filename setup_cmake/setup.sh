@@ -38,6 +38,7 @@ missing_packages() {
       have_python_headers || echo python3-dev
       have_header gtest/gtest.h || echo libgtest-dev
       have_header simde/x86/avx512.h || echo libsimde-dev
+      have_header boost/context/detail/fcontext.hpp || echo libboost-context-dev
       ;;
     lint)
       have_command clang-format-14 || echo clang-format-14
