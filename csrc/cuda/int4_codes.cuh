@@ -65,7 +65,7 @@ struct Int4 {
   // adding minus_base = -(base + 8) is exact.
   template <class Pair>
   __device__ __forceinline__ static uint32_t pair(uint32_t octet, int j, uint32_t base, uint32_t minus_base) {
-    uint32_t bits = ((octet >> 4 * j) & 0x000f000fu) | base;
+    uint32_t bits = ptx::and_or(octet >> 4 * j, 0x000f000fu, base);
     Pair sum, subtrahend;
     memcpy(&sum, &bits, 4);
     memcpy(&subtrahend, &minus_base, 4);

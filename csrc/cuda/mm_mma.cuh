@@ -67,8 +67,7 @@ TORCHAO_OPS_CONSTEXPR int mma_sum_bytes(const MmaShape& shape) {
   return shape.warps_k * shape.block_m() * mma_sum_row(shape) * static_cast<int>(sizeof(float));
 }
 
-// A warp's copies of a chunk: 32 rows of chunk_bytes, of which a lane copies 16 bytes of every (32 / pieces)-th. The 16-byte pieces of a row are permuted
-// so that the lanes that read a step of 8 rows find it in different banks.
+// A warp's ring. The 16-byte pieces of a row are permuted so that the lanes that read a step of 8 rows find it in different banks.
 template <class Format>
 struct WeightRing {
   static constexpr int row_bytes = chunk_steps * Format::step_bytes, stage_bytes = 32 * row_bytes;
@@ -77,35 +76,63 @@ struct WeightRing {
   // Rows of 64 bytes: two rows cover the 32 banks, so pairs of rows differ in the place of a piece.
   __device__ __forceinline__ static int permuted(int row, int piece) { return piece ^ (row >> 1 & 3); }
 
-  // Starts copying chunk `chunk` of the rows from `row` on into the stage; what lies beyond the weight becomes zero.
-  __device__ __forceinline__ static void copy(const MmaArgs<Format>& args, int64_t row, int chunk, uint8_t* stage, int lane) {
-    const typename Format::Weight& w = args.product.weight;
-    const int piece = lane % 4;
-    const int64_t offset = int64_t{chunk} * row_bytes + 16 * piece, left = Format::row_bytes(w) - offset;
-    const int bytes = left < 0 ? 0 : left < 16 ? static_cast<int>(left) : 16;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int r = lane / 4 + 8 * i;
-      const bool inside = row + r < w.N && bytes > 0;
-      const uint8_t* source = inside ? Format::row(w, row + r) + offset : w.packed;
-      uint8_t* destination = stage + r * row_bytes + 16 * permuted(r, piece);
-      const int source_bytes = inside ? bytes : 0;
-      if (args.copies_16) {
-        ptx::cp_async_16(destination, source, source_bytes);
-      } else {
-#pragma unroll
-        for (int word = 0; word < 4; ++word) {
-          const int part = source_bytes - 4 * word;
-          ptx::cp_async_4(destination + 4 * word, part > 0 ? source + 4 * word : w.packed, part < 0 ? 0 : part < 4 ? part : 4);
-        }
-      }
-    }
-  }
-
   // The octet of this lane in a step of a row.
   __device__ __forceinline__ static uint32_t octet(const uint8_t* stage, int row, int step, int t) {
     return *reinterpret_cast<const uint32_t*>(stage + row * row_bytes + 16 * permuted(row, step) + 4 * t);
   }
+};
+
+// What a lane copies of each chunk: one piece of four rows, 8 rows apart, so that four lanes together read 64 adjacent bytes.
+template <class Format>
+class WeightCopies {
+  using Ring = WeightRing<Format>;
+
+ public:
+  __device__ __forceinline__ WeightCopies(const MmaArgs<Format>& args, int64_t warp_row, int lane)
+      : source_(Format::row(args.product.weight, warp_row + lane / 4) + 16 * (lane % 4)),
+        rows_step_(8 * (Format::row(args.product.weight, 1) - Format::row(args.product.weight, 0))),
+        row_left_(static_cast<int>(Format::row_bytes(args.product.weight)) - 16 * (lane % 4)),
+        destination_(lane / 4 * Ring::row_bytes + 16 * Ring::permuted(lane / 4, lane % 4)),
+        rows_(rows_below(args.product.weight.N - warp_row - lane / 4)),
+        copies_16_(args.copies_16) {
+    const int64_t rows = args.product.weight.N - warp_row;
+    whole_chunks_ = rows < 32 || !copies_16_ ? 0 : static_cast<int>(Format::row_bytes(args.product.weight) / Ring::row_bytes);
+  }
+
+  // Starts copying a chunk into a stage; what lies beyond the weight becomes zero.
+  __device__ __forceinline__ void start(int chunk, uint8_t* stage) const {
+    const uint8_t* source = source_ + int64_t{chunk} * Ring::row_bytes;
+    uint8_t* destination = stage + destination_;
+    if (chunk < whole_chunks_) {  // the same for all lanes
+#pragma unroll
+      for (int i = 0; i < 4; ++i) ptx::cp_async_16(destination + 8 * i * Ring::row_bytes, source + i * rows_step_);
+      return;
+    }
+    const int left = row_left_ - chunk * Ring::row_bytes;
+#pragma unroll 1
+    for (int i = 0; i < 4; ++i, source += rows_step_, destination += 8 * Ring::row_bytes) {
+      const int bytes = i < rows_ ? left : 0;  // of no bytes nothing is read, wherever the source may be
+      if (copies_16_) {
+        ptx::cp_async_16(destination, source, clamped(bytes, 16));
+      } else {
+#pragma unroll 1
+        for (int word = 0; word < 16; word += 4) ptx::cp_async_4(destination + word, source + word, clamped(bytes - word, 4));
+      }
+    }
+  }
+
+ private:
+  __device__ __forceinline__ static int clamped(int bytes, int most) { return bytes < 0 ? 0 : bytes < most ? bytes : most; }
+  // How many of the rows 0, 8, 16 and 24 lie below `rows`.
+  __device__ __forceinline__ static int rows_below(int64_t rows) {
+    return rows <= 0 ? 0 : rows > 24 ? 4 : static_cast<int>(rows + 7) / 8;
+  }
+
+  const uint8_t* source_;
+  int64_t rows_step_;
+  int row_left_, destination_, rows_;
+  bool copies_16_;
+  int whole_chunks_;
 };
 
 // Octet `octet` of the slab, of row m of x, in Dot's order: zeros from K on.
@@ -190,14 +217,14 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
   const MmaLayout layout = mma_layout<Format, Dot>(shape, rows, args.slab_chunks, args.piece_shift);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, g = lane / 4, t = lane % 4;
   const int warp = thread / 32, warp_n = warp % shape.warps_n, warp_k = warp / shape.warps_n;
-  const int64_t warp_row = n0 + 32 * warp_n;
   uint8_t* const ring = shared + warp * layout.ring;
 
   // K < 2^32, so the number of a chunk fits an int.
   const int chunks = static_cast<int>((K + chunk_k - 1) / chunk_k), first = static_cast<int>(blockIdx.y) * args.split_chunks;
   const int last = chunks - first < args.split_chunks ? chunks : first + args.split_chunks;
+  const WeightCopies<Format> copies(args, n0 + 32 * warp_n, lane);
   auto copy = [&](int chunk, int stage) {
-    if (chunk < last) Ring::copy(args, warp_row, chunk, ring + stage * Ring::stage_bytes, lane);
+    if (chunk < last) copies.start(chunk, ring + stage * Ring::stage_bytes);
     ptx::cp_async_commit();
   };
 #pragma unroll
@@ -205,6 +232,7 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
 
   float sums[2][n_tiles][4] = {};  // of rows 0-15 and 16-31 of the warp, as mma lays them out
   int stage = 0;
+  const int piece_mask = (1 << args.piece_shift) - 1;
   for (int slab = first; slab < last; slab += args.slab_chunks) {
     __syncthreads();  // the slab before is not needed any more
     stage_x<Format, Dot>(args, m0, rows, slab, layout, shared + layout.x, threads);
@@ -252,7 +280,7 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
               Dot::mma(x_sums, ones, pair);
             }
           }
-          if ((step + 1) % (1 << args.piece_shift) != 0) continue;
+          if ((step + 1 & piece_mask) != 0) continue;
           const uint8_t* parameters =
               shared + layout.parameters + ((chunk * chunk_steps + step) >> args.piece_shift) * layout.parameter_row;
 #pragma unroll

@@ -52,6 +52,13 @@ __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(shared_address(row)));  // no "memory": what it reads was written before a barrier, which is one
 }
+// (a & b) | c in one instruction: the compiler makes two of it where b and c are constants.
+__device__ __forceinline__ uint32_t and_or(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t d;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(d) : "r"(a), "r"(b), "r"(c));  // 0xea = (0xf0 & 0xcc) | 0xaa
+  return d;
+}
+
 // Copies from global to shared memory in the background, both aligned to the size; of the source only the first source_bytes are read, the rest
 // of the destination becomes zero. What it wrote is visible to the thread after cp_async_wait, to others after a barrier as well.
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, int source_bytes) {
@@ -62,6 +69,10 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, in
 __device__ __forceinline__ void cp_async_4(void* shared, const void* global, int source_bytes) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(source_bytes)
                : "memory");
+}
+// All 16 bytes.
+__device__ __forceinline__ void cp_async_16(void* shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
 }
 // Closes the group of this thread's copies since the last one.
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
