@@ -76,9 +76,9 @@ struct WeightRing {
   // Rows of 64 bytes: two rows cover the 32 banks, so pairs of rows differ in the place of a piece.
   __device__ __forceinline__ static int permuted(int row, int piece) { return piece ^ (row >> 1 & 3); }
 
-  // The octet of this lane in a step of a row.
-  __device__ __forceinline__ static uint32_t octet(const uint8_t* stage, int row, int step, int t) {
-    return *reinterpret_cast<const uint32_t*>(stage + row * row_bytes + 16 * permuted(row, step) + 4 * t);
+  // The octet that lane t of the four of row g has in a step of row g + 8 * eight.
+  __device__ __forceinline__ static uint32_t octet(const uint8_t* stage, int g, int eight, int step, int t) {
+    return *reinterpret_cast<const uint32_t*>(stage + eight * (8 * row_bytes) + g * row_bytes + 16 * permuted(g, step) + 4 * t);
   }
 };
 
@@ -250,7 +250,7 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
       for (int step = 0; step < chunk_steps; ++step) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const uint32_t lo = Ring::octet(codes, 16 * half + g, step, t), hi = Ring::octet(codes, 16 * half + g + 8, step, t);
+          const uint32_t lo = Ring::octet(codes, g, 2 * half, step, t), hi = Ring::octet(codes, g, 2 * half + 1, step, t);
           Format::fragments(Dot{}, lo, hi, a[step][half]);
         }
       }
