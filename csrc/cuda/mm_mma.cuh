@@ -280,7 +280,7 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
               Dot::mma(x_sums, ones, pair);
             }
           }
-          if ((step + 1 & piece_mask) != 0) continue;
+          if (((step + 1) & piece_mask) != 0) continue;
           const uint8_t* parameters =
               shared + layout.parameters + ((chunk * chunk_steps + step) >> args.piece_shift) * layout.parameter_row;
 #pragma unroll

@@ -26,8 +26,13 @@ void mma_m16n8k32_s8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b
 void ldmatrix_x4(uint32_t (&r)[4], const void* row, Site site = Site::here());
 void ldmatrix_x2(uint32_t (&r)[2], const void* row, Site site = Site::here());
 
+inline uint32_t and_or(uint32_t a, uint32_t b, uint32_t c) { return (a & b) | c; }
+
 inline void cp_async_16(void* shared, const void* global, int source_bytes, Site site = Site::here()) {
   cuda_host::copy_async(shared, global, 16, source_bytes, site);
+}
+inline void cp_async_16(void* shared, const void* global, Site site = Site::here()) {
+  cuda_host::copy_async(shared, global, 16, 16, site);
 }
 inline void cp_async_4(void* shared, const void* global, int source_bytes, Site site = Site::here()) {
   cuda_host::copy_async(shared, global, 4, source_bytes, site);
