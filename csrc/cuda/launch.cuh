@@ -33,10 +33,11 @@ cudaError_t enqueue(void (*kernel)(Parameters...), dim3 grid, dim3 block, int64_
 
 namespace torchao_ops::cuda {
 
-// The same as a Status, with the name of the kernel for the message.
+// The same as a Status, with the name of the kernel for the message. A grid without blocks, which CUDA refuses, is nothing to do.
 template <class... Parameters, class... Arguments>
 Status launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, int64_t shared_bytes, cudaStream_t stream,
               const Arguments&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return Status::ok;
   const cudaError_t error = enqueue(kernel, grid, block, shared_bytes, stream, arguments...);
   return error == cudaSuccess ? Status::ok : set_last_error(Status::cuda_failed, name, cudaGetErrorString(error));
 }

@@ -394,6 +394,7 @@ Status run_mm_mma(const Product<Format>& product, const uint8_t* x8, int64_t x8_
   for (int64_t m = 0; m < product.mm.M; m += plan.rows_per_launch) {
     MmaArgs<Format> args{};
     args.product = product;
+    if (product.weight.N == 1) args.product.weight.packed_row_stride = 0;  // means nothing, and need not be a multiple of anything
     args.product.mm.M = product.mm.M - m < plan.rows_per_launch ? product.mm.M - m : plan.rows_per_launch;
     args.product.mm.x = static_cast<const uint8_t*>(product.mm.x) + m * product.mm.x_row_stride * x_size;
     args.product.mm.y = static_cast<uint8_t*>(product.mm.y) + m * product.weight.N * x_size;
