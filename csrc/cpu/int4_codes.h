@@ -1,13 +1,13 @@
 // How int4 codes become numbers in vector registers.
 #pragma once
 
+#include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/simd_avx2.h"
-#include "csrc/spec/formats.h"
 
 namespace torchao_ops {
 namespace {
 
-// For Int4Decode, any ISA with fp32 multiply-add. A 32-bit lane holds 8 codes; part j is code j. The code is not shifted down: masked
+// For Decode, any ISA with fp32 multiply-add. A 32-bit lane holds 8 codes; part j is code j. The code is not shifted down: masked
 // where it stands it is the integer code * 16^j, which converts to fp32 exactly, and the activations carry the factor 16^-j (powers of
 // two: exact). Only the topmost code needs a shift, since it would be negative, and no mask then.
 //
@@ -15,11 +15,14 @@ namespace {
 // errors with them: ~5e-7 relative, nothing against the rounding of a bf16 or fp16 result, but more than a dense fp32 product makes.
 template <class V, bool centered>
 struct Int4CodesFp32 {
+  using Args = Int4MmArgs;
   using Vector = V;
   using Activation = float;
+  using Chunk = typename V::Int;
   using Numbers = typename V::Float;
   using Sum = typename V::Float;
-  static constexpr bool quantizes = false;
+  static constexpr bool quantizes = false, uses_lane_sums = true, exact_rows = false;
+  static constexpr int64_t chunk_k = 8 * V::lanes;
   static constexpr int parts = 8;
   static constexpr int offset = centered ? 8 : 0;
 
@@ -43,25 +46,31 @@ struct Int4CodesFp32 {
     return V::from_int(code);
   }
   TORCHAO_OPS_INLINE static typename V::Float load_activations(const float* p) { return V::load(p); }
-  TORCHAO_OPS_INLINE static Sum zero_sum() { return V::zero(); }
+  TORCHAO_OPS_INLINE static Sum start(typename V::Float) { return V::zero(); }
   TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, typename V::Float x) {
     return V::accumulate(sum, numbers, x);
   }
-  TORCHAO_OPS_INLINE static typename V::Float to_float(Sum a) { return a; }
+  TORCHAO_OPS_INLINE static typename V::Float finish(Sum sum, typename V::Float X, typename V::Float zero_point) {
+    return V::fnma(zero_point, X, sum);
+  }
+  TORCHAO_OPS_INLINE static typename V::Float repeat(const float* p) { return V::repeat4(p); }
 };
 
-// For Int4Decode with int8 activations. A byte vector of low nibbles holds the even elements, one of high nibbles the odd ones; their products
+// For Decode with int8 activations. A byte vector of low nibbles holds the even elements, one of high nibbles the odd ones; their products
 // with 8-bit activations are summed within 32-bit lanes, in integers: exactly.
 template <class V>
 struct Int4CodesInt8 {
+  using Args = Int4MmArgs;
   using Vector = V;
   using Activation = int8_t;
+  using Chunk = typename V::Int;
   using Sum = typename V::Int;
   struct Pair {
     typename V::Int even, odd;
   };
   using Numbers = Pair;
-  static constexpr bool quantizes = true;
+  static constexpr bool quantizes = true, uses_lane_sums = true, exact_rows = false;
+  static constexpr int64_t chunk_k = 8 * V::lanes;
   static constexpr int parts = 1;
   static constexpr int offset = 0;
 
@@ -80,11 +89,14 @@ struct Int4CodesInt8 {
     return {V::bit_and(codes, 0x0f0f0f0fu), V::bit_and(V::shift_right(codes, 4), 0x0f0f0f0fu)};
   }
   TORCHAO_OPS_INLINE static Pair load_activations(const int8_t* p) { return {V::load_bits(p), V::load_bits(p + 4 * V::lanes)}; }
-  TORCHAO_OPS_INLINE static Sum zero_sum() { return V::zero_bits(); }
+  TORCHAO_OPS_INLINE static Sum start(typename V::Float) { return V::zero_bits(); }
   TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, Pair x) {
     return V::dot_u4_s8_pair(sum, numbers.even, x.even, numbers.odd, x.odd);
   }
-  TORCHAO_OPS_INLINE static typename V::Float to_float(Sum a) { return V::from_int(a); }
+  TORCHAO_OPS_INLINE static typename V::Float finish(Sum sum, typename V::Float X, typename V::Float zero_point) {
+    return V::fnma(zero_point, X, V::from_int(sum));
+  }
+  TORCHAO_OPS_INLINE static typename V::Float repeat(const float* p) { return V::repeat4(p); }
 };
 
 }  // namespace

@@ -2,35 +2,25 @@
 // twice, is indexed by a word's lowest nibble whatever follows it, so nothing needs masking.
 #pragma once
 
-#include "csrc/cpu/int4_dequantizer.h"
-#include "csrc/cpu/panels.h"
+#include "csrc/cpu/bf16_dot.h"
+#include "csrc/cpu/dequantizer.h"
+#include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/simd_avx512.h"
-#include "csrc/spec/formats.h"
 
 namespace torchao_ops {
 namespace {
 
-// vdpbf16ps: sum + the two bf16 products of each 32-bit lane. See simd_avx512.h for why it is not an intrinsic.
-TORCHAO_OPS_INLINE __m512 dot_bf16(__m512 sum, __m512i a, __m512i b) {
-#ifdef TORCHAO_OPS_EMULATE_AVX512
-  __m512bh pairs_a, pairs_b;
-  std::memcpy(&pairs_a, &a, sizeof(a));
-  std::memcpy(&pairs_b, &b, sizeof(b));
-  return _mm512_dpbf16_ps(sum, pairs_a, pairs_b);
-#else
-  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-  return sum;
-#endif
-}
-
-// For Int4Decode. A 32-bit lane holds 8 codes, 4 in each of two words; part j takes nibble j of both, elements j and 4 + j of the lane.
+// For Decode. A 32-bit lane holds 8 codes, 4 in each of two words; part j takes nibble j of both, elements j and 4 + j of the lane.
 // Numbers are code - 8: exact in bf16.
 struct Int4CodesBf16 {
+  using Args = Int4MmArgs;
   using Vector = Avx512;
   using Activation = BFloat16;
+  using Chunk = __m512i;
   using Numbers = __m512i;
   using Sum = __m512;
-  static constexpr bool quantizes = false;
+  static constexpr bool quantizes = false, uses_lane_sums = true, exact_rows = false;
+  static constexpr int64_t chunk_k = 8 * Avx512::lanes;
   static constexpr int parts = 4;
   static constexpr int offset = 8;
 
@@ -54,34 +44,22 @@ struct Int4CodesBf16 {
     return _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, static_cast<unsigned>(4 * part)), Avx512::load_bits(table));
   }
   TORCHAO_OPS_INLINE static __m512i load_activations(const BFloat16* p) { return Avx512::load_bits(p); }
-  TORCHAO_OPS_INLINE static Sum zero_sum() { return Avx512::zero(); }
+  TORCHAO_OPS_INLINE static Sum start(__m512) { return Avx512::zero(); }
   TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, __m512i x) { return dot_bf16(sum, numbers, x); }
-  TORCHAO_OPS_INLINE static __m512 to_float(Sum a) { return a; }
+  TORCHAO_OPS_INLINE static __m512 finish(Sum sum, __m512 X, __m512 zero_point) { return Avx512::fnma(zero_point, X, sum); }
+  TORCHAO_OPS_INLINE static __m512 repeat(const float* p) { return Avx512::repeat4(p); }
 };
 
-// For mm_prefill: a word is two bf16. The weights are rounded to bf16, as those of a dense bf16 product are.
-struct Bf16Tile {
-  using Vector = Avx512;
-  using Word = int32_t;
-  using Element = BFloat16;
-  static constexpr int step = 2;
-  TORCHAO_OPS_INLINE static Avx2::Float load_words(const BFloat16* p) { return Avx2::load_words(p); }
-  TORCHAO_OPS_INLINE static Avx2::Float load_words(const void*) { return Avx2::zero(); }  // x is bf16: no other type comes here
-  TORCHAO_OPS_INLINE static __m512 broadcast(const Word* p) { return _mm512_castsi512_ps(Avx512::set_bits(*p)); }
-  TORCHAO_OPS_INLINE static __m512 dot(__m512 sum, __m512 x, __m512 w) {
-    return dot_bf16(sum, _mm512_castps_si512(x), _mm512_castps_si512(w));
-  }
-};
-
-// Int4Dequantizer for bf16, each group's 16 possible weights in a table.
-class Int4DequantizerBf16 : public Int4Dequantizer<Avx512> {
+// Dequantizer for bf16, each group's 16 possible weights in a table.
+class Int4DequantizerBf16 : public Dequantizer<Avx512, int4::Weight> {
  public:
   TORCHAO_OPS_INLINE Int4DequantizerBf16(const int4::Weight& weight, float* scratch)
-      : Int4Dequantizer<Avx512>(weight, scratch), tables_(weight.group_size % 32 == 0 || weight.group_size >= weight.K) {}
+      : Dequantizer<Avx512, int4::Weight>(weight, scratch),
+        tables_(weight.group_size % 32 == 0 || weight.group_size >= weight.K) {}
 
   TORCHAO_OPS_INLINE void dequantize(int64_t row, BFloat16* out) const {
     if (!tables_) {
-      Int4Dequantizer<Avx512>::dequantize(row, out);
+      Dequantizer<Avx512, int4::Weight>::dequantize(row, out);
       return;
     }
     prefetch_next(row);

@@ -1,11 +1,11 @@
+#include "csrc/cpu/dequantize_rows.h"
 #include "csrc/cpu/int4_dequantize.h"
-#include "csrc/cpu/int4_dequantize_impl.h"
 #include "csrc/cpu/simd_avx512.h"
 
 namespace torchao_ops {
 
 Status int4_dequantize_avx512(const Int4DequantizeArgs& args, const Parallel& parallel) {
-  return int4_dequantize_rows<Avx512>(args, parallel);
+  return dequantize_rows<Avx512>(args, parallel);
 }
 
 }  // namespace torchao_ops

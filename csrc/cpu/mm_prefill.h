@@ -6,7 +6,7 @@
 // sum over k in runs of prefill_sum_k, each in order: it depends neither on the other rows of x nor on the number of threads.
 //
 // Tile is the arithmetic (panels.h). Dequantizer gives numbers of the weight as Tile::Element, for rows and columns that are set in turn
-// (int4_dequantizer.h).
+// (dequantizer.h).
 #pragma once
 
 #include "csrc/cpu/panels.h"

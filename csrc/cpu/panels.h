@@ -5,6 +5,7 @@
 #pragma once
 
 #include "csrc/cpu/simd_avx2.h"
+#include "csrc/spec/formats.h"
 #include "csrc/spec/mm.h"
 
 namespace torchao_ops {

@@ -82,11 +82,19 @@ struct Avx2 {
   TORCHAO_OPS_INLINE static Float load_words(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
 
   // Eight consecutive int4 codes, from four bytes, as fp32.
-  TORCHAO_OPS_INLINE static Float codes(const uint8_t* p) {
+  TORCHAO_OPS_INLINE static Float int4_codes(const uint8_t* p) {
     int32_t word;
     std::memcpy(&word, p, sizeof(word));
     const __m256i shifted = _mm256_srlv_epi32(_mm256_set1_epi32(word), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
     return _mm256_cvtepi32_ps(_mm256_and_si256(shifted, _mm256_set1_epi32(15)));
+  }
+
+  // Eight consecutive int8 codes as fp32, and sixteen as 16-bit integers.
+  TORCHAO_OPS_INLINE static Float int8_codes(const uint8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  TORCHAO_OPS_INLINE static Int widen(const void* p) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)));
   }
 
   // Products of unsigned codes of at most 15 with int8 activations, four in each 32-bit lane. vpmaddubsw adds two products, and the sum of
@@ -94,6 +102,16 @@ struct Avx2 {
   TORCHAO_OPS_INLINE static Int dot_u4_s8_pair(Int sum, Int a0, Int b0, Int a1, Int b1) {
     const Int products = _mm256_add_epi16(_mm256_maddubs_epi16(a0, b0), _mm256_maddubs_epi16(a1, b1));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
+  }
+
+  TORCHAO_OPS_INLINE static Int add_ints(Int a, Int b) { return _mm256_add_epi32(a, b); }
+  TORCHAO_OPS_INLINE static Int to_int(Float a) { return _mm256_cvtps_epi32(a); }
+  // Products of 16-bit integers, two in each 32-bit lane.
+  TORCHAO_OPS_INLINE static Int dot_s16(Int sum, Int a, Int b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+  TORCHAO_OPS_INLINE static int32_t sum(Int a) {
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
   }
 
   // ((0+4) + (2+6)) + ((1+5) + (3+7)): a fixed order.
@@ -136,7 +154,6 @@ struct Avx2DotU4S8 {
   using Sum = __m256i;
   static constexpr int64_t max_words = 8;
   static constexpr int block_rows = 4;  // 4 * 2 sums, 2 vectors of x, a broadcast word and a product of 16 registers
-  TORCHAO_OPS_INLINE static Sum zero_sum() { return _mm256_setzero_si256(); }
   TORCHAO_OPS_INLINE static Sum dot(Sum sum, __m256i x, __m256i w) {
     // The addition as an instruction, so that it is done in place: GCC 12 copies each sum once an iteration.
     asm("vpaddw %1, %0, %0" : "+x"(sum) : "x"(_mm256_maddubs_epi16(w, x)));

@@ -87,12 +87,29 @@ struct Avx512 {
   TORCHAO_OPS_INLINE static __m256 high_half(Float a) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1)); }
 
   // Sixteen consecutive int4 codes, from eight bytes, as fp32.
-  TORCHAO_OPS_INLINE static Float codes(const uint8_t* p) { return join(Avx2::codes(p), Avx2::codes(p + 4)); }
+  TORCHAO_OPS_INLINE static Float int4_codes(const uint8_t* p) { return join(Avx2::int4_codes(p), Avx2::int4_codes(p + 4)); }
+
+  // Sixteen consecutive int8 codes as fp32.
+  TORCHAO_OPS_INLINE static Float int8_codes(const uint8_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
 
   // Lanes 4u..4u+3 hold p[u].
   TORCHAO_OPS_INLINE static Float repeat4(const float* p) {
     const Int index = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
     return _mm512_permutexvar_ps(index, _mm512_broadcast_f32x4(_mm_loadu_ps(p)));
+  }
+
+  // Lanes 8u..8u+7 hold p[u].
+  TORCHAO_OPS_INLINE static Float repeat8(const float* p) { return join(_mm256_set1_ps(p[0]), _mm256_set1_ps(p[1])); }
+
+  TORCHAO_OPS_INLINE static Int add_ints(Int a, Int b) { return _mm512_add_epi32(a, b); }
+  TORCHAO_OPS_INLINE static Int to_int(Float a) { return _mm512_cvtps_epi32(a); }
+  TORCHAO_OPS_INLINE static Int bit_xor(Int a, uint32_t mask) {
+    return _mm512_xor_si512(a, _mm512_set1_epi32(static_cast<int>(mask)));
+  }
+  TORCHAO_OPS_INLINE static int32_t sum(Int a) {
+    return Avx2::sum(_mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)));
   }
 
   // Halves first, then as Avx2: a fixed order.
@@ -109,7 +126,6 @@ struct Avx512DotU8S8 {
   using Sum = __m512i;
   static constexpr int64_t max_words = int64_t{1} << 14;  // 4 * 255 * 127 * 2^14 < 2^31
   static constexpr int block_rows = 12;                   // 12 * 2 sums, 2 vectors of x and a broadcast word of 32 registers
-  TORCHAO_OPS_INLINE static Sum zero_sum() { return _mm512_setzero_si512(); }
   TORCHAO_OPS_INLINE static Sum dot(Sum sum, __m512i x, __m512i w) { return dot_u8_s8(sum, w, x); }
   TORCHAO_OPS_INLINE static __m512 to_float(Sum sum) { return _mm512_cvtepi32_ps(sum); }
 };

@@ -1,44 +1,61 @@
-// int4_mm and int4_dynamic_mm for few rows of x: each weight row is streamed once, all rows of x against it. Memory bandwidth is the limit at
+// Products for few rows of x, whatever the format of w: each weight row is streamed once, all rows of x against it. Memory bandwidth is the limit at
 // M = 1.
 //
 //   y[m, n] = x_scale[m] * sum over groups g of scale[n, g] * (sum_{k in g} x[m, k] * c[n, k]  -  (zero_point[n, g] - offset) * X[m, g]) + bias[n]
 //
-// with c = code - offset and X[m, g] the sum of x over the group. The weight stays as it is in memory: a vector of 32-bit lanes holds 8
-// consecutive codes a lane, `Codes::numbers(vector, part)` turns part of them into numbers, and x is permuted once per call to the order in
-// which they come (`Codes::place`). Both sums are kept by lane, and the lanes are added up at the end of the row.
+// with c = code - offset and X[m, g] the sum of x over the group. The weight stays as it is in memory: `Codes::numbers(chunk, part)` turns part
+// of a chunk of codes into numbers, and x is permuted once per call to the order in which they come (`Codes::place`). Both sums are kept by lane,
+// and the lanes are added up at the end of the row.
 //
 // Each sum is one chain of additions, in the same order for any number of rows, so that a row's result is bitwise the same in every batch that
 // decode takes; X is summed in that order too, so that codes equal to a zero point of 8 cancel to exact zeros.
 //
 // The template parameter Codes says how:
+//   Args          the operator's args struct, and with it the format
 //   Vector        the ISA's vectors of fp32 lanes
 //   quantizes     whether x is quantized per row to int8 first; x_scale is applied last
-//   parts         steps in which the 8 codes of each lane come
-//   Activation    element of the permuted x;  offset as above
-//   Sum           lanes of sums: zero_sum, add_product, to_float
+//   chunk_k       codes in a chunk, a multiple of 32. If it is 32 it may lie anyhow in the lanes; otherwise the lanes of a vector, from the first to the last,
+//                 hold units of 32 consecutive codes: repeat(p) gives the lanes of unit u p[u]
+//   parts         steps in which the codes of a chunk come
+//   Activation    element of the permuted x
+//   Sum           lanes of sums: start(X), add_product, finish(sum, X, zero_point less offset)
+//   uses_lane_sums  whether start and finish want X by lane
+//   exact_rows    whether the sums are integers that are added up as such where the row is one group: total(sum)
 //   place(chunk, out, stride, lane_sums)  puts a chunk's activations in order, parts `stride` apart, and adds those of each lane to its sum
-//   load, numbers            a vector of codes; the numbers of a part of them
+//   load, numbers            a chunk of codes; the numbers of a part of it
 //   load_activations         the activations of a part
 #pragma once
 
-#include "csrc/cpu/int4_mm.h"
-#include "csrc/cpu/int4_scales.h"
 #include "csrc/cpu/quantize_row.h"
+#include "csrc/cpu/scales.h"
 #include "csrc/cpu/scratch.h"
+#include "csrc/spec/formats.h"
+#include "csrc/spec/mm.h"
+#include "csrc/spec/parallel.h"
+#include "csrc/spec/status.h"
 
 namespace torchao_ops {
 namespace {
 
+// How the scales of a row lie in its chunks.
+enum class Groups {
+  narrow,  // a chunk may lie in several groups
+  wide,    // every chunk lies in one group
+  exact    // the row is one group, and its sums are exact integers until they are scaled
+};
+
 template <class Codes>
-class Int4Decode {
+class Decode {
   using V = typename Codes::Vector;
   using Float = typename V::Float;
   using Activation = typename Codes::Activation;
+  using Args = typename Codes::Args;
+  using Weight = decltype(Args::weight);
 
-  static constexpr int64_t chunk_bytes = 4 * V::lanes;
-  static constexpr int64_t chunk_k = 2 * chunk_bytes;
+  static constexpr int64_t chunk_k = Codes::chunk_k;
+  static constexpr int64_t chunk_bytes = chunk_k / Weight::codes_per_byte;
   static constexpr int64_t part_k = chunk_k / Codes::parts;
-  static constexpr int64_t units = chunk_k / 32;  // a unit: 32 k, 4 lanes, within one group
+  static constexpr int64_t units = chunk_k / 32;  // a unit: 32 k, within one group
   // Rows of the weight treated together, so that activations are loaded less often (at M = 4 and K = 4096 they come from the second-level cache)
   // and there are sums enough to hide the latency of adding to one: four with one or two rows of x, two with three or four. Their sums and
   // results fill AVX2's 16 registers.
@@ -51,21 +68,24 @@ class Int4Decode {
   // Weight rows in a piece of work: long enough for the hardware prefetcher, short enough to balance.
   static constexpr int64_t piece_rows = 32;
 
-  TORCHAO_OPS_INLINE Int4Decode(const Int4MmArgs& args, int64_t threads)
+  TORCHAO_OPS_INLINE Decode(const Args& args, int64_t threads)
       : args_(args),
         mm_(args.mm),
         w_(args.weight),
         K_(w_.K),
         G_(group_count(K_, w_.group_size)),
-        wide_(w_.group_size % chunk_k == 0 || w_.group_size >= K_),
+        groups_(Codes::exact_rows && G_ == 1                          ? Groups::exact
+                : w_.group_size % chunk_k == 0 || w_.group_size >= K_ ? Groups::wide
+                                                                      : Groups::narrow),
         chunks_(ceil_div(K_, chunk_k)),
         full_chunks_(K_ / chunk_k),
-        chunks_per_step_(wide_ ? chunks_in_wide_group() : 1),
-        steps_(ceil_div(full_chunks_, chunks_per_step_) + (chunks_ - full_chunks_)),
+        chunks_per_step_(groups_ == Groups::narrow ? 1 : chunks_in_wide_group()),
+        steps_(groups_ == Groups::exact ? 1 : ceil_div(full_chunks_, chunks_per_step_) + (chunks_ - full_chunks_)),
         padded_groups_(ceil_div(G_, V::lanes) * V::lanes),
-        row_scratch_size_(2 * (padded_groups_ + (wide_ || w_.group_size == 32 ? 0 : chunks_ * units))),
+        row_scratch_size_((Weight::has_zero_points ? 2 : 1) *
+                          (padded_groups_ + (groups_ != Groups::narrow || w_.group_size == 32 ? 0 : chunks_ * units))),
         x_(mm_.M * chunks_ * chunk_k),
-        lane_sums_(mm_.M * steps_ * V::lanes),
+        lane_sums_(Codes::uses_lane_sums ? mm_.M * steps_ * V::lanes : 0),
         ordinary_(mm_.M),
         x_scale_(mm_.M),
         x_row_(chunks_ * chunk_k),
@@ -89,9 +109,12 @@ class Int4Decode {
     }
     const int64_t m_begin = m / 4 * 4, rows = mm_.M - m_begin < 4 ? mm_.M - m_begin : 4;
     for (int64_t c = 0; c < chunks_; ++c) {
-      const int64_t step = c < full_chunks_ ? c / chunks_per_step_ : steps_ - 1;
-      float* sums = lane_sums_.get() + (m_begin * steps_ + step * rows + m % 4) * V::lanes;
-      if (c == full_chunks_ || c % chunks_per_step_ == 0) V::store(sums, V::zero());
+      float* sums = nullptr;
+      if constexpr (Codes::uses_lane_sums) {
+        const int64_t step = c < full_chunks_ ? c / chunks_per_step_ : steps_ - 1;
+        sums = lane_sums_.get() + (m_begin * steps_ + step * rows + m % 4) * V::lanes;
+        if ((c == full_chunks_ && groups_ != Groups::exact) || c % chunks_per_step_ == 0) V::store(sums, V::zero());
+      }
       Activation* out = x_.get() + m_begin * chunks_ * chunk_k + c * rows * chunk_k + m % 4 * part_k;
       Codes::place(row + c * chunk_k, out, rows * part_k, sums);
     }
@@ -123,26 +146,29 @@ class Int4Decode {
     // What is read beyond the last group is finite.
     if (G_ > 0) {
       V::store(scale + padded_groups_ - V::lanes, V::zero());
-      V::store(zero_point + padded_groups_ - V::lanes, V::zero());
+      if constexpr (Weight::has_zero_points) V::store(zero_point + padded_groups_ - V::lanes, V::zero());
     }
     torchao_ops::expand_scales<V>(w_, n, scale, zero_point);
     // 0 * (a finite number) is 0, 0 * (Inf or NaN) is NaN, and so is its sum with anything.
     Float zeros = V::zero();
     for (int64_t g = 0; g < G_; g += V::lanes) {
-      const Float centered = V::sub(V::load(zero_point + g), V::set(float{Codes::offset}));
-      V::store(zero_point + g, centered);
-      zeros = V::fma(V::load(scale + g), V::zero(), V::fma(centered, V::zero(), zeros));
+      if constexpr (Weight::has_zero_points) {
+        const Float centered = V::sub(V::load(zero_point + g), V::set(float{Codes::offset}));
+        V::store(zero_point + g, centered);
+        zeros = V::fma(centered, V::zero(), zeros);
+      }
+      zeros = V::fma(V::load(scale + g), V::zero(), zeros);
     }
     const bool finite = V::sum(zeros) == 0.0f;
-    if (wide_ || w_.group_size == 32) return {scale, zero_point, finite};
+    if (groups_ != Groups::narrow || w_.group_size == 32) return {scale, zero_point, finite};
 
-    float* unit_scale = zero_point + padded_groups_;
+    float* unit_scale = scratch + (Weight::has_zero_points ? 2 : 1) * padded_groups_;
     float* unit_zero_point = unit_scale + chunks_ * units;
     int64_t u = 0;
     for (int64_t g = 0; g < G_; ++g) {
       for (const int64_t stop = g + 1 == G_ ? chunks_ * units : u + w_.group_size / 32; u < stop; ++u) {
         unit_scale[u] = scale[g];
-        unit_zero_point[u] = zero_point[g];
+        if constexpr (Weight::has_zero_points) unit_zero_point[u] = zero_point[g];
       }
     }
     return {unit_scale, unit_zero_point, finite};
@@ -170,38 +196,45 @@ class Int4Decode {
   TORCHAO_OPS_INLINE void blocks(int64_t n, int64_t m_begin, const RowScales* scales) const {
     constexpr int block_rows = weight_rows < weight_rows_for(rows) ? weight_rows : weight_rows_for(rows);
     for (int r = 0; r < weight_rows; r += block_rows) {
-      if (wide_) {
-        block<rows, block_rows, true>(n + r, m_begin, scales + r);
-      } else {
-        block<rows, block_rows, false>(n + r, m_begin, scales + r);
+      switch (groups_) {
+        case Groups::narrow:
+          if constexpr (units > 1) block<rows, block_rows, Groups::narrow>(n + r, m_begin, scales + r);
+          break;
+        case Groups::wide: block<rows, block_rows, Groups::wide>(n + r, m_begin, scales + r); break;
+        case Groups::exact:
+          if constexpr (Codes::exact_rows) block<rows, block_rows, Groups::exact>(n + r, m_begin, scales + r);
+          break;
       }
     }
   }
 
   // y[m_begin + (0 .. rows), n + (0 .. weight_rows)].
-  template <int rows, int weight_rows, bool wide_groups>
+  template <int rows, int weight_rows, Groups groups>
   TORCHAO_OPS_NOINLINE void block(int64_t n, int64_t m_begin, const RowScales* scales) const {
     using Sum = typename Codes::Sum;
     const Activation* x = x_.get() + m_begin * chunks_ * chunk_k;
     const float* lane_sums = lane_sums_.get() + m_begin * steps_ * V::lanes;
     const uint8_t* codes[weight_rows];
-    for (int r = 0; r < weight_rows; ++r) codes[r] = w_.packed + (n + r) * w_.packed_row_stride;
+    for (int r = 0; r < weight_rows; ++r) codes[r] = w_.row(n + r);
     Float acc[weight_rows][rows];
     for (int r = 0; r < weight_rows; ++r)
       for (int m = 0; m < rows; ++m) acc[r][m] = V::zero();
 
+    auto lane_sums_of = [&](int m) { return Codes::uses_lane_sums ? V::load(lane_sums + m * V::lanes) : V::zero(); };
     Sum sums[weight_rows][rows];
-    auto clear_sums = [&] {
-      for (int r = 0; r < weight_rows; ++r)
-        for (int m = 0; m < rows; ++m) sums[r][m] = Codes::zero_sum();
+    auto start_sums = [&] {
+      for (int m = 0; m < rows; ++m) {
+        const Sum start = Codes::start(lane_sums_of(m));
+        for (int r = 0; r < weight_rows; ++r) sums[r][m] = start;
+      }
     };
     auto add_chunk = [&](const uint8_t* const(&chunk)[weight_rows]) {
-      typename V::Int vectors[weight_rows];
-      for (int r = 0; r < weight_rows; ++r) vectors[r] = Codes::load(chunk[r]);
+      typename Codes::Chunk chunks[weight_rows];
+      for (int r = 0; r < weight_rows; ++r) chunks[r] = Codes::load(chunk[r]);
 #pragma GCC unroll 8
       for (int part = 0; part < Codes::parts; ++part) {
         typename Codes::Numbers numbers[weight_rows];
-        for (int r = 0; r < weight_rows; ++r) numbers[r] = Codes::numbers(vectors[r], part);
+        for (int r = 0; r < weight_rows; ++r) numbers[r] = Codes::numbers(chunks[r], part);
         for (int m = 0; m < rows; ++m) {
           const auto activations = Codes::load_activations(x + (part * rows + m) * part_k);
           for (int r = 0; r < weight_rows; ++r) sums[r][m] = Codes::add_product(sums[r][m], numbers[r], activations);
@@ -210,27 +243,31 @@ class Int4Decode {
       x += rows * chunk_k;
     };
     // acc += scale * (sums - zero_point * X). `at` is the group of the step for wide groups, else its first unit.
+    auto spread = [](const float* p) {
+      if constexpr (groups == Groups::narrow) return Codes::repeat(p);
+      return V::set(*p);
+    };
     auto scale_sums = [&](int64_t at) {
       for (int r = 0; r < weight_rows; ++r) {
-        const Float scale = wide_groups ? V::set(scales[r].scale[at]) : V::repeat4(scales[r].scale + at);
-        const Float zero_point = wide_groups ? V::set(scales[r].zero_point[at]) : V::repeat4(scales[r].zero_point + at);
+        const Float scale = spread(scales[r].scale + at);
+        const Float zero_point = Weight::has_zero_points ? spread(scales[r].zero_point + at) : V::zero();
         for (int m = 0; m < rows; ++m) {
-          const Float X = V::load(lane_sums + m * V::lanes);
-          acc[r][m] = V::fma(V::fnma(zero_point, X, Codes::to_float(sums[r][m])), scale, acc[r][m]);
+          acc[r][m] = V::fma(Codes::finish(sums[r][m], lane_sums_of(m), zero_point), scale, acc[r][m]);
         }
       }
       lane_sums += rows * V::lanes;
     };
 
     // The same place in the rows that come next: these rows' own following bytes are what the hardware prefetcher sees coming.
-    const int64_t next_rows = weight_rows * w_.packed_row_stride;
+    const int64_t next_rows = w_.row(weight_rows) - w_.row(0);
     const int64_t prefetch_bytes = next_rows > min_prefetch_bytes ? next_rows : min_prefetch_bytes;
+    if (groups == Groups::exact) start_sums();
     int64_t c = 0, step = 0;
     for (; c < full_chunks_; ++step) {
-      const int64_t chunks_per_step = wide_groups ? chunks_per_step_ : 1;
+      const int64_t chunks_per_step = groups == Groups::narrow ? 1 : chunks_per_step_;
       const int64_t stop = full_chunks_ - c < chunks_per_step ? full_chunks_ : c + chunks_per_step;
-      const int64_t at = wide_groups ? step : c * units;
-      clear_sums();
+      const int64_t at = groups == Groups::narrow ? c * units : step;
+      if (groups != Groups::exact) start_sums();
       for (; c < stop; ++c) {
         add_chunk(codes);
         for (int r = 0; r < weight_rows; ++r) {
@@ -238,36 +275,43 @@ class Int4Decode {
           codes[r] += chunk_bytes;
         }
       }
-      scale_sums(at);
+      if (groups != Groups::exact) scale_sums(at);
     }
     if (full_chunks_ < chunks_) {  // the rest of the row, a step of its own; no byte beyond the row may be read
       alignas(64) uint8_t rest[weight_rows][chunk_bytes] = {};
       const uint8_t* rests[weight_rows];
       for (int r = 0; r < weight_rows; ++r) {
         rests[r] = rest[r];
-        for (int64_t i = 0; i < int4::packed_columns(K_) - full_chunks_ * chunk_bytes; ++i) rest[r][i] = codes[r][i];
+        const int64_t row_bytes = ceil_div(K_, Weight::codes_per_byte);
+        for (int64_t i = 0; i < row_bytes - full_chunks_ * chunk_bytes; ++i) rest[r][i] = codes[r][i];
       }
-      clear_sums();
+      if (groups != Groups::exact) start_sums();
       add_chunk(rests);
-      scale_sums(wide_groups ? G_ - 1 : full_chunks_ * units);
+      if (groups != Groups::exact) scale_sums(groups == Groups::narrow ? full_chunks_ * units : G_ - 1);
     }
 
     for (int r = 0; r < weight_rows; ++r) {
       const float bias = mm_.bias == nullptr ? 0.0f : load_float(mm_.bias, mm_.bias_type, n + r);
       for (int m = 0; m < rows; ++m) {
-        store_float(V::sum(acc[r][m]) * x_scale_.get()[m_begin + m] + bias, mm_.y, mm_.x_type, (m_begin + m) * w_.N + n + r);
+        float sum;
+        if constexpr (groups == Groups::exact) {
+          sum = Codes::total(sums[r][m]) * scales[r].scale[0];
+        } else {
+          sum = V::sum(acc[r][m]);
+        }
+        store_float(sum * x_scale_.get()[m_begin + m] + bias, mm_.y, mm_.x_type, (m_begin + m) * w_.N + n + r);
       }
     }
   }
 
-  const Int4MmArgs& args_;
+  const Args& args_;
   const MmArgs& mm_;
-  const int4::Weight& w_;
+  const Weight& w_;
   const int64_t K_, G_;
-  const bool wide_;  // every chunk lies in one group
+  const Groups groups_;
   const int64_t chunks_, full_chunks_;
   // A step: what is summed before a scale is applied. It is the whole chunks of a wide group, or one chunk; the last, partial chunk of a row is a
-  // step of its own.
+  // step of its own, except in an exact row.
   const int64_t chunks_per_step_, steps_;
   const int64_t padded_groups_, row_scratch_size_;
   // Of each four rows of x (or the last ones), so that a block reads them in one stream:
@@ -280,14 +324,14 @@ class Int4Decode {
 };
 
 template <class Codes>
-TORCHAO_OPS_INLINE Status int4_decode(const Int4MmArgs& args, const Parallel& parallel) {
-  using Decode = Int4Decode<Codes>;
-  Decode decode(args, parallel.threads < 1 ? 1 : parallel.threads);
+TORCHAO_OPS_INLINE Status mm_decode(const typename Codes::Args& args, const Parallel& parallel) {
+  constexpr int64_t piece_rows = Decode<Codes>::piece_rows;
+  Decode<Codes> decode(args, parallel.threads < 1 ? 1 : parallel.threads);
   if (!decode.allocated()) return Status::out_of_memory;
   for (int64_t m = 0; m < args.mm.M; ++m) decode.prepare_row(m);
-  for_each_piece(parallel, ceil_div(args.weight.N, Decode::piece_rows), [&](int64_t piece, int64_t worker) {
-    const int64_t begin = piece * Decode::piece_rows;
-    const int64_t end = args.weight.N - begin < Decode::piece_rows ? args.weight.N : begin + Decode::piece_rows;
+  for_each_piece(parallel, ceil_div(args.weight.N, piece_rows), [&](int64_t piece, int64_t worker) {
+    const int64_t begin = piece * piece_rows;
+    const int64_t end = args.weight.N - begin < piece_rows ? args.weight.N : begin + piece_rows;
     decode.multiply(begin, end, worker);
   });
   return Status::ok;

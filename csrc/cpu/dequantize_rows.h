@@ -1,24 +1,27 @@
-// int4_dequantize in vectors, for the file of each ISA.
+// A whole weight as floating-point numbers, in vectors, for the file of each operator and ISA.
 #pragma once
 
-#include "csrc/cpu/int4_dequantize.h"
-#include "csrc/cpu/int4_dequantizer.h"
+#include "csrc/cpu/dequantizer.h"
 #include "csrc/cpu/scratch.h"
+#include "csrc/spec/parallel.h"
+#include "csrc/spec/status.h"
 
 namespace torchao_ops {
 namespace {
 
-template <class V>
-TORCHAO_OPS_INLINE Status int4_dequantize_rows(const Int4DequantizeArgs& args, const Parallel& parallel) {
+// Args: an operator's args struct, with weight, out and out_type.
+template <class V, class Args>
+TORCHAO_OPS_INLINE Status dequantize_rows(const Args& args, const Parallel& parallel) {
+  using RowsOfWeight = Dequantizer<V, decltype(args.weight)>;
   constexpr int64_t piece_rows = 16;
   const int64_t N = args.weight.N, K = args.weight.K;
   const int64_t threads = parallel.threads < 1 ? 1 : parallel.threads;
-  const int64_t scratch_size = Int4Dequantizer<V>::scratch_size(args.weight, piece_rows);
+  const int64_t scratch_size = RowsOfWeight::scratch_size(args.weight, piece_rows);
   Scratch<float> scratch(threads * scratch_size);
   if (!all_allocated(scratch)) return Status::out_of_memory;
   for_each_piece(parallel, ceil_div(N, piece_rows), [&](int64_t piece, int64_t worker) {
     const int64_t n_begin = piece * piece_rows, rows = N - n_begin < piece_rows ? N - n_begin : piece_rows;
-    Int4Dequantizer<V> dequantizer(args.weight, scratch.get() + worker * scratch_size);
+    RowsOfWeight dequantizer(args.weight, scratch.get() + worker * scratch_size);
     dequantizer.set_rows(n_begin, rows);
     dequantizer.set_columns(0, K);
     for (int64_t row = 0; row < rows; ++row) {
