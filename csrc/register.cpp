@@ -35,3 +35,11 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CPU, library) {
   library.impl("int4_mm", TORCH_BOX(&cpu::op_int4_mm));
   library.impl("int4_dynamic_mm", TORCH_BOX(&cpu::op_int4_dynamic_mm));
 }
+
+STABLE_TORCH_LIBRARY_IMPL(torchao, CUDA, library) {
+  if (another_copy_is_registered()) return;
+  library.impl("int4_quantize", TORCH_BOX(&cuda::op_int4_quantize));
+  library.impl("int4_dequantize", TORCH_BOX(&cuda::op_int4_dequantize));
+  library.impl("int4_mm", TORCH_BOX(&cuda::op_int4_mm));
+  library.impl("int4_dynamic_mm", TORCH_BOX(&cuda::op_int4_dynamic_mm));
+}

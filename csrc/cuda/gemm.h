@@ -8,19 +8,24 @@
 
 namespace torchao_ops::cuda {
 
-// y[m, n] = sum_k x[m, k] * w[n, k] + bias[n], all of one type, accumulated in fp32 (for fp32 operands without TF32).
+// y[m, n] = sum_k x[m, k] * w[n, k] + bias[n], all of one type; sums and the bias's addition are fp32 (for fp32 operands without TF32). Rows may be
+// aligned to an element only, but do not overlap: strides are at least the row's length, unless there is one row.
 struct GemmArgs {
   FloatType type;
   const void* x;  // [M, K]
   int64_t x_row_stride;
   const void* w;  // [N, K]
   int64_t w_row_stride;
-  const void* bias;  // [N] of `type`, or null
+  const void* bias;  // [N] of `type` and aligned to gemm_bias_alignment, or null
   void* y;           // [M, N]
   int64_t y_row_stride;
   int64_t M, N, K;  // all at least 1
   void* workspace;  // gemm_workspace_bytes, aligned to workspace_alignment
 };
+
+// cuBLASLt reads from the bias's address how it is aligned, says its header, but has been seen to choose kernels that read 16 bytes at once from
+// addresses that are not aligned so (pytorch/pytorch#194497).
+constexpr int64_t gemm_bias_alignment = 16;
 
 // What cuBLAS recommends for Hopper (cublasSetWorkspace: 32 MiB); smaller devices use less of it.
 constexpr int64_t gemm_workspace_bytes = int64_t{32} << 20;

@@ -17,11 +17,11 @@ __global__ void __launch_bounds__(256) convert_bias_kernel(const void* bias, Flo
 }
 
 // Rows of the weight that are dequantized at a time: 64 MiB of them, to bound the workspace, but at least 1024, as many as keep a device busy
-// in the product.
+// in the product. A multiple of 256, so that the bias of each part is as aligned as gemm wants it, and so are the rows of y where N is.
 int64_t rows_at_a_time(const Int4MmArgs& args) {
   constexpr int64_t most_bytes = int64_t{64} << 20, fewest_rows = 1024;
   const int64_t row_bytes = args.weight.K * size_of(args.mm.x_type);
-  return std::min(args.weight.N, std::max(most_bytes / row_bytes, fewest_rows));
+  return std::min(args.weight.N, std::max(most_bytes / row_bytes / 256 * 256, fewest_rows));
 }
 
 struct Workspace {
@@ -41,6 +41,7 @@ struct Workspace {
 int64_t int4_mm_prefill_workspace_bytes(const Int4MmArgs& args, const Device&) { return Workspace(args).total; }
 
 Status int4_mm_prefill(const Int4MmArgs& args, const Context& context) {
+  if (args.mm.M == 0 || args.weight.N == 0) return Status::ok;
   const Workspace places(args);
   uint8_t* const workspace = static_cast<uint8_t*>(context.workspace);
   const int64_t N = args.weight.N, K = args.weight.K, size = size_of(args.mm.x_type);

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "csrc/cpu/isa.h"
+#include "csrc/ops/cuda.h"
 
 namespace torchao_ops {
 
@@ -19,6 +20,8 @@ void check_status(const char* op, Status status) {
     case Status::isa_unknown: fail(op, "the environment variable TORCHAO_OPS_ISA", "be scalar, avx2 or avx512", isa_override());
     case Status::isa_unavailable:
       fail(op, "the environment variable TORCHAO_OPS_ISA", "name an instruction set that this CPU has", isa_override());
+    case Status::cuda_failed:
+    case Status::cublaslt_failed: throw std::runtime_error(std::string(op) + ": " + cuda_error_text());
   }
 }
 

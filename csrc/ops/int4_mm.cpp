@@ -1,18 +1,21 @@
 #include "csrc/ops/int4_mm.h"
 
 #include "csrc/cpu/int4_mm.h"
+#include "csrc/cuda/int4_mm.h"
+#include "csrc/ops/cuda.h"
 #include "csrc/ops/int4_weight.h"
 #include "csrc/ops/operators.h"
 
 namespace torchao_ops {
 
-Tensor multiply_int4(const char* op, Int4MmKernel kernel, const Tensor& x, const Tensor& weight_packed,
+Tensor multiply_int4(const char* op, Int4MmBackend backend, const Tensor& x, const Tensor& weight_packed,
                      const Tensor& weight_scale, const std::optional<Tensor>& weight_zero_point, int64_t group_size,
                      const std::optional<Tensor>& bias) {
   check_device(op, "weight_packed", weight_packed, "x", x);
   check_device(op, "weight_scale", weight_scale, "x", x);
   if (weight_zero_point) check_device(op, "weight_zero_point", *weight_zero_point, "x", x);
   if (bias) check_device(op, "bias", *bias, "x", x);
+  check_has_kernels(op, "x", x);
   const FloatType x_type = check_float(op, "x", x);
   if (x.dim() == 0) fail(op, "x", "have at least 1 dimension", "a 0-dimensional tensor");
   check_at_least(op, "group_size", group_size, 1);
@@ -26,9 +29,8 @@ Tensor multiply_int4(const char* op, Int4MmKernel kernel, const Tensor& x, const
   Tensor y = empty_result(x, weight.view.N);
   if (y.numel() == 0) return y;
   const Activations activations = as_matrix(x, x_type);
-  const std::optional<Tensor> bias_row = bias ? std::optional<Tensor>(with_adjacent_elements(*bias)) : std::nullopt;
-  check_status(
-      op, kernel({mm_args(activations, bias_row, y), weight.view}, torch_threads(activations.M * activations.K * weight.view.N)));
+  const std::optional<Tensor> bias_row = bias ? std::optional<Tensor>(as_bias(*bias)) : std::nullopt;
+  check_status(op, backend({mm_args(activations, bias_row, y), weight.view}, x));
   return y;
 }
 
@@ -36,8 +38,25 @@ namespace cpu {
 
 Tensor op_int4_mm(const Tensor& x, const Tensor& weight_packed, const Tensor& weight_scale,
                   const std::optional<Tensor>& weight_zero_point, int64_t group_size, const std::optional<Tensor>& bias) {
-  return multiply_int4("int4_mm", int4_mm, x, weight_packed, weight_scale, weight_zero_point, group_size, bias);
+  const Int4MmBackend backend = [](const Int4MmArgs& args, const Tensor&) {
+    return int4_mm(args, torch_threads(args.mm.M * args.weight.N * args.weight.K));
+  };
+  return multiply_int4("int4_mm", backend, x, weight_packed, weight_scale, weight_zero_point, group_size, bias);
 }
 
 }  // namespace cpu
+
+namespace cuda {
+
+Tensor op_int4_mm(const Tensor& x, const Tensor& weight_packed, const Tensor& weight_scale,
+                  const std::optional<Tensor>& weight_zero_point, int64_t group_size, const std::optional<Tensor>& bias) {
+  const Int4MmBackend backend = [](const Int4MmArgs& args, const Tensor& on) {
+    return run_on_cuda(
+        on, [&](const Device& device) { return int4_mm_workspace_bytes(args, device); },
+        [&](const Context& context) { return int4_mm(args, context); });
+  };
+  return multiply_int4("int4_mm", backend, x, weight_packed, weight_scale, weight_zero_point, group_size, bias);
+}
+
+}  // namespace cuda
 }  // namespace torchao_ops

@@ -1,4 +1,4 @@
-// int4_mm and int4_dynamic_mm take the same arguments and differ in the kernel only.
+// int4_mm and int4_dynamic_mm take the same arguments and differ in the backend only.
 #pragma once
 
 #include "csrc/ops/tensors.h"
@@ -7,10 +7,11 @@
 
 namespace torchao_ops {
 
-using Int4MmKernel = Status (*)(const Int4MmArgs&, const Parallel&);
+// Computes the product on x's device.
+using Int4MmBackend = Status (*)(const Int4MmArgs& args, const Tensor& x);
 
-// Checks the arguments, allocates y and calls the kernel.
-Tensor multiply_int4(const char* op, Int4MmKernel kernel, const Tensor& x, const Tensor& weight_packed,
+// Checks the arguments, allocates y and computes it.
+Tensor multiply_int4(const char* op, Int4MmBackend backend, const Tensor& x, const Tensor& weight_packed,
                      const Tensor& weight_scale, const std::optional<Tensor>& weight_zero_point, int64_t group_size,
                      const std::optional<Tensor>& bias);
 

@@ -26,4 +26,17 @@ Tensor op_int4_dynamic_mm(const Tensor& x, const Tensor& weight_packed, const Te
                           const std::optional<Tensor>& weight_zero_point, int64_t group_size, const std::optional<Tensor>& bias);
 
 }  // namespace cpu
+
+// The same on CUDA. In a library that was built without CUDA they throw.
+namespace cuda {
+
+std::tuple<Tensor, Tensor, Tensor> op_int4_quantize(const Tensor& weight, int64_t group_size, bool symmetric);
+Tensor op_int4_dequantize(const Tensor& weight_packed, const Tensor& weight_scale, const std::optional<Tensor>& weight_zero_point,
+                          int64_t group_size, int64_t in_features, std::optional<ScalarType> dtype);
+Tensor op_int4_mm(const Tensor& x, const Tensor& weight_packed, const Tensor& weight_scale,
+                  const std::optional<Tensor>& weight_zero_point, int64_t group_size, const std::optional<Tensor>& bias);
+Tensor op_int4_dynamic_mm(const Tensor& x, const Tensor& weight_packed, const Tensor& weight_scale,
+                          const std::optional<Tensor>& weight_zero_point, int64_t group_size, const std::optional<Tensor>& bias);
+
+}  // namespace cuda
 }  // namespace torchao_ops

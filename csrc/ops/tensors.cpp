@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include "csrc/cuda/gemm.h"
+
 namespace torchao_ops {
 namespace {
 
@@ -28,8 +30,15 @@ Activations as_matrix(const Tensor& x, FloatType type) {
   int64_t M = 1;
   for (int64_t i = 0; i + 1 < x.dim(); ++i) M *= x.size(i);
   Tensor matrix = with_adjacent_elements(x.dim() == 2 ? x : torch::stable::reshape(x, {M, K}));
+  if (x.is_cuda() && M > 1 && row_stride(matrix) < K) matrix = torch::stable::contiguous(matrix);
   const int64_t stride = row_stride(matrix);
   return {std::move(matrix), type, M, K, stride};
+}
+
+Tensor as_bias(const Tensor& bias) {
+  Tensor row = with_adjacent_elements(bias);
+  const bool aligned = reinterpret_cast<uintptr_t>(row.const_data_ptr()) % cuda::gemm_bias_alignment == 0;
+  return bias.is_cuda() && !aligned ? torch::stable::clone(row) : row;
 }
 
 Tensor empty_result(const Tensor& x, int64_t N) {

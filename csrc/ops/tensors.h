@@ -10,20 +10,23 @@
 
 namespace torchao_ops {
 
-// The tensor itself if the elements of its last dimension are adjacent and a row does not lie on another, else a contiguous copy: kernels take
-// any row stride but no element stride. For a tensor of rank 1 or 2.
+// The tensor itself if the elements of its last dimension are adjacent, else a contiguous copy: kernels take any row stride but no element
+// stride. For a tensor of rank 1 or 2.
 Tensor with_adjacent_elements(const Tensor& tensor);
 
 // Distance in elements between rows of a rank-2 tensor.
 int64_t row_stride(const Tensor& tensor);
 
-// x [..., K] as a matrix [M, K] with adjacent elements (a copy where its strides allow no view), and y [..., N] for it.
+// x [..., K] as a matrix [M, K] with adjacent elements (a copy where its strides allow no view), and y [..., N] for it. On CUDA its rows do not
+// overlap either, for cuBLASLt.
 struct Activations {
   Tensor x;
   FloatType type;
   int64_t M, K, row_stride;
 };
 Activations as_matrix(const Tensor& x, FloatType type);
+// bias [N] with adjacent elements and, on CUDA, as aligned as cuBLASLt may take it to be (a copy where it is not).
+Tensor as_bias(const Tensor& bias);
 Tensor empty_result(const Tensor& x, int64_t N);
 
 // What kernels need of x, bias and y. The tensors must outlive the struct.
