@@ -45,6 +45,24 @@ __device__ __forceinline__ float to_float32(float value) { return value; }
 __device__ __forceinline__ float to_float32(__half value) { return __half2float(value); }
 __device__ __forceinline__ float to_float32(__nv_bfloat16 value) { return __bfloat162float(value); }
 
+// The 8 elements k, ..., k + 7 of a row of K, zeros from K on.
+template <class T>
+__device__ __forceinline__ void load_octet(const T* row, int64_t k, int64_t K, float (&values)[8]) {
+  const T* elements = row + k;
+  if (k + 8 <= K && reinterpret_cast<uintptr_t>(elements) % 16 == 0) {
+    alignas(16) T copies[8];
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(sizeof(copies) / 16); ++i) {
+      reinterpret_cast<uint4*>(copies)[i] = reinterpret_cast<const uint4*>(elements)[i];
+    }
+#pragma unroll
+    for (int i = 0; i < 8; ++i) values[i] = to_float32(copies[i]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) values[i] = k + i < K ? to_float32(elements[i]) : 0.0f;
+  }
+}
+
 // k / group_size for 0 <= k < 2^32: a 32-bit division takes a GPU some 20 instructions, a 64-bit one 100 and a call.
 __device__ __forceinline__ int64_t group_of(int64_t k, int64_t group_size) {
   return k < group_size ? 0 : static_cast<uint32_t>(k) / static_cast<uint32_t>(group_size);

@@ -19,21 +19,8 @@ struct ExactRows {
   int64_t row_stride, K;
 
   __device__ __forceinline__ float at(int64_t m, int64_t k) const { return to_float32(x[m * row_stride + k]); }
-  // Zeros from K on.
   __device__ __forceinline__ void octet(int64_t m, int64_t k, float (&values)[8]) const {
-    const T* elements = x + m * row_stride + k;
-    if (k + 8 <= K && reinterpret_cast<uintptr_t>(elements) % 16 == 0) {
-      alignas(16) T copies[8];
-#pragma unroll
-      for (int i = 0; i < static_cast<int>(sizeof(copies) / 16); ++i) {
-        reinterpret_cast<uint4*>(copies)[i] = reinterpret_cast<const uint4*>(elements)[i];
-      }
-#pragma unroll
-      for (int i = 0; i < 8; ++i) values[i] = to_float32(copies[i]);
-    } else {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) values[i] = k + i < K ? to_float32(elements[i]) : 0.0f;
-    }
+    load_octet(x + m * row_stride, k, K, values);
   }
 };
 

@@ -3,7 +3,7 @@
 // The weight is the 16-row operand of mma and x the 8-column one, so few rows of x waste little. A block has block_rows() rows of
 // the weight, a range of k and block_m() rows of x. Each warp has 32 of the rows and every warps_k-th chunk of 128 k.
 //
-//   - Weights: each warp copies its chunks to a ring in shared memory (cp.async) `stages - 1` chunks ahead of use. Only the warp itself reads
+//   - Weights: each warp copies its chunks to a ring in shared memory (cp.async) stages - 1 chunks ahead of use. Only the warp itself reads
 //     them, so the ring needs no barrier of the block, and copies go on while the block waits for other things.
 //   - x: a slab of chunks at a time, in the order that Dot asks for, with what weight groups need (scale and offset) as fp32.
 //   - Sums: integer or fp32 within a piece of a group, then times the group's scale, in fp32. They are added in an order that depends on K and
@@ -27,10 +27,6 @@
 
 namespace torchao_ops::cuda {
 
-// Chunks in a warp's ring. Two are on their way while one is used: 4 KiB for a warp, 64 KiB for two blocks of 8 warps, where 27 KiB cover the
-// latency of an H200's memory (4.8 TB/s * 750 ns / 132 multiprocessors).
-constexpr int mma_stages = 3;
-
 template <class Format>
 struct MmaArgs {
   Product<Format> product;
@@ -52,7 +48,7 @@ struct MmaLayout {
 template <class Format, class Dot>
 TORCHAO_OPS_CONSTEXPR MmaLayout mma_layout(const MmaShape& shape, int m_rows, int slab_chunks, int piece_shift) {
   MmaLayout layout{};
-  layout.ring = mma_stages * 32 * chunk_steps * Format::step_bytes;  // of one warp
+  layout.ring = shape.stages * 32 * chunk_steps * Format::step_bytes;  // of one warp
   layout.x = shape.warps_n * shape.warps_k * layout.ring;
   layout.x_row = slab_chunks * chunk_steps * 16 * Dot::words + 16;
   layout.parameters = layout.x + m_rows * layout.x_row;
@@ -228,7 +224,7 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
     ptx::cp_async_commit();
   };
 #pragma unroll
-  for (int stage = 0; stage < mma_stages - 1; ++stage) copy(first + warp_k + stage * shape.warps_k, stage);
+  for (int stage = 0; stage < shape.stages - 1; ++stage) copy(first + warp_k + stage * shape.warps_k, stage);
 
   float sums[2][n_tiles][4] = {};  // of rows 0-15 and 16-31 of the warp, as mma lays them out
   int stage = 0;
@@ -240,9 +236,9 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
     __syncthreads();
 
     for (int chunk = warp_k; chunk < args.slab_chunks && slab + chunk < last; chunk += shape.warps_k) {
-      ptx::cp_async_wait<mma_stages - 2>();
+      ptx::cp_async_wait<shape.stages - 2>();
       __syncwarp();  // this chunk has come for all lanes, and all are done with the stage that is filled next
-      copy(slab + chunk + (mma_stages - 1) * shape.warps_k, stage == 0 ? mma_stages - 1 : stage - 1);
+      copy(slab + chunk + (shape.stages - 1) * shape.warps_k, stage == 0 ? shape.stages - 1 : stage - 1);
 
       uint32_t a[chunk_steps][2][Dot::mmas][4];
       const uint8_t* codes = ring + stage * Ring::stage_bytes;
@@ -254,7 +250,7 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
           Format::fragments(Dot{}, lo, hi, a[step][half]);
         }
       }
-      stage = stage == mma_stages - 1 ? 0 : stage + 1;
+      stage = stage == shape.stages - 1 ? 0 : stage + 1;
 
 #pragma unroll
       for (int tile = 0; tile < n_tiles; ++tile) {
@@ -394,7 +390,8 @@ Status run_mm_mma(const Product<Format>& product, const uint8_t* x8, int64_t x8_
   for (int64_t m = 0; m < product.mm.M; m += plan.rows_per_launch) {
     MmaArgs<Format> args{};
     args.product = product;
-    if (product.weight.N == 1) args.product.weight.packed_row_stride = 0;  // means nothing, and need not be a multiple of anything
+    if (product.weight.N == 1)
+      args.product.weight.packed_row_stride = 0;  // means nothing, and need not be a multiple of anything
     args.product.mm.M = product.mm.M - m < plan.rows_per_launch ? product.mm.M - m : plan.rows_per_launch;
     args.product.mm.x = static_cast<const uint8_t*>(product.mm.x) + m * product.mm.x_row_stride * x_size;
     args.product.mm.y = static_cast<uint8_t*>(product.mm.y) + m * product.weight.N * x_size;

@@ -16,21 +16,25 @@ struct MmaShape {
   int n_tiles;  // of 8 rows of x: a block takes 8 * n_tiles of them
   int warps_n, warps_k;
   int resident_blocks;  // on a multiprocessor, as __launch_bounds__ asks for
+  int stages;           // chunks in a warp's ring: one is used while the others are on their way
 
   TORCHAO_OPS_CONSTEXPR int threads() const { return 32 * warps_n * warps_k; }
   TORCHAO_OPS_CONSTEXPR int block_rows() const { return 32 * warps_n; }  // of the weight
   TORCHAO_OPS_CONSTEXPR int block_m() const { return 8 * n_tiles; }
 };
 
-// Few rows of x: warps share k, so that a block has few rows of the weight and there are many blocks. Many: each warp has rows of its own, so
-// that a block reads x once for 256 rows of the weight.
-constexpr MmaShape mma_shapes[] = {{1, 2, 4, 2}, {2, 2, 4, 2}, {4, 2, 4, 1}, {8, 8, 1, 1}};
+// Few rows of x: all warps share k, so that a block has few rows of the weight, there are many blocks, and sums need no second kernel. The more rows
+// of x there are, the more rows of the weight a block has for each time that it reads x.
+//
+// Memory is kept busy by the bytes on their way: 27 KiB for each multiprocessor of an H200 (4.8 TB/s * 750 ns / 132). Here 48 KiB for a block of the
+// first shape and 32 KiB for the others. More stages would not leave room for x in the 99 KiB that a block of compute capability 8.6 has.
+constexpr MmaShape mma_shapes[] = {{1, 1, 8, 2, 4}, {2, 2, 4, 2, 3}, {4, 2, 4, 1, 3}, {8, 8, 1, 1, 3}};
 
 // The smallest shape that takes M rows in one block, or the largest.
 constexpr int mma_shape_of(int64_t M) { return M <= 8 ? 0 : M <= 16 ? 1 : M <= 32 ? 2 : 3; }
 
-constexpr int widest_with_shared_k = 2;  // the last shape whose warps share k as those of the first do
-static_assert(mma_shapes[0].warps_k == mma_shapes[1].warps_k && mma_shapes[0].warps_k == mma_shapes[2].warps_k);
+// Those in which sums are formed in the same order.
+constexpr int first_with_four_warps_k = 1, last_with_four_warps_k = 2;
 
 // Blocks along k. A block takes split_chunks chunks (the last one fewer); their sums are added in order of k by another kernel.
 struct MmaSplit {
@@ -48,9 +52,8 @@ struct MmaPlan {
   }
 };
 
-// The plan with the shortest time on `device` by a model: blocks run in waves, and a block takes time in proportion to its chunks and, for
-// beginning and ending, as long as for 512 of k. For M <= 8, 4096 x 4096 on 132 multiprocessors is 64 x 4 blocks.
-// With batch_invariant the plan is the same for every M, but for rows_per_launch and the number of tiles, which change no sum.
+// The plan with the shortest time by a model of the device (mm_mma.cpp). With batch_invariant the sums of a row of x are formed in the same order
+// for every M.
 MmaPlan mma_plan(int64_t M, int64_t N, int64_t K, bool batch_invariant, const Device& device);
 
 }  // namespace torchao_ops::cuda

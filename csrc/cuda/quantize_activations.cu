@@ -10,7 +10,7 @@ namespace {
 
 constexpr int threads = 256;
 
-// A block takes a row: its largest magnitude first, then the codes. The row is read twice, the second time from the cache.
+// A block takes a row: its largest magnitude first, then the codes. A thread takes octets. The row is read twice, the second time from the cache.
 template <class T>
 __global__ void __launch_bounds__(threads)
     quantize_activations_kernel(const T* x, int64_t x_row_stride, int64_t K, uint8_t* q, int64_t q_row_bytes, float* scale) {
@@ -19,9 +19,14 @@ __global__ void __launch_bounds__(threads)
   const T* row = x + m * x_row_stride;
   // A NaN is no number's equal, but as bits without the sign it is above all numbers: so is Inf, and one maximum finds both.
   uint32_t magnitude_bits = 0;
-  for (int64_t k = threadIdx.x; k < K; k += threads) {
-    const uint32_t bits = float_bits(to_float32(row[k])) & 0x7fffffffu;
-    magnitude_bits = bits > magnitude_bits ? bits : magnitude_bits;
+  for (int64_t k = 8 * threadIdx.x; k < K; k += 8 * threads) {
+    float values[8];
+    load_octet(row, k, K, values);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const uint32_t bits = float_bits(values[i]) & 0x7fffffffu;
+      magnitude_bits = bits > magnitude_bits ? bits : magnitude_bits;
+    }
   }
   magnitude_bits = warp_reduce(magnitude_bits, [](uint32_t a, uint32_t b) { return a > b ? a : b; });
   if (threadIdx.x % 32 == 0) warp_magnitudes[threadIdx.x / 32] = float_from_bits(magnitude_bits);
@@ -36,11 +41,14 @@ __global__ void __launch_bounds__(threads)
 
   for (int64_t octet = threadIdx.x; octet < q_row_bytes / 8; octet += threads) {
     uint32_t codes[2] = {};
-    for (int i = 0; i < 8 && quantized; ++i) {
-      const int64_t k = 8 * octet + i;
-      if (k >= K) break;
-      const float code = fminf(fmaxf(rintf(__fdiv_rn(to_float32(row[k]), row_scale)), -127.0f), 127.0f);
-      codes[i / 4] |= (static_cast<uint32_t>(static_cast<int>(code)) & 0xffu) << 8 * (i % 4);
+    if (quantized) {
+      float values[8];
+      load_octet(row, 8 * octet, K, values);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const float code = fminf(fmaxf(rintf(__fdiv_rn(values[i], row_scale)), -127.0f), 127.0f);
+        codes[i / 4] |= (static_cast<uint32_t>(static_cast<int>(code)) & 0xffu) << 8 * (i % 4);
+      }
     }
     uint32_t registers[2];
     Int8Dot::order_octet(codes, registers);
