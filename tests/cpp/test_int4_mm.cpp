@@ -221,6 +221,21 @@ TEST_P(Int4Mm, IsNearTheReferenceForOrdinaryValues) {
   }
 }
 
+// Shapes of layers, cut down in one dimension: many pieces along each dimension, the last ones partial.
+TEST_P(Int4Mm, IsNearTheReferenceForLayers) {
+  const Int4Case layers[] = {{1, 70, 4096, 128}, {5, 40, 5120, 32},   {8, 33, 11008, 128}, {12, 136, 2304, 64},
+                             {31, 72, 3072, 96}, {67, 264, 1160, 32}, {130, 40, 1152, 384}};
+  for (const Int4Case& layer : layers) {
+    Int4Case c = with_random_types(layer, random_);
+    if (c.x_type == FloatType::f32) c.x_type = FloatType::bf16;  // as layers have it
+    c.row_padding = random_.one_of<int64_t>({0, 64});            // rows as aligned as they are in models
+    Int4Problem problem(c);
+    problem.fill_ordinary(random_);
+    expect_near_in(problem);
+    if (HasFatalFailure()) return;
+  }
+}
+
 // The bits of an unused last nibble are not zero in every checkpoint.
 TEST_P(Int4Mm, IgnoresTheUnusedNibble) {
   for (const int64_t unused : {0, 15}) {
