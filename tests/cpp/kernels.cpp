@@ -3,11 +3,23 @@
 #include <map>
 
 #include "csrc/spec/batch_invariant.h"
+#ifdef TORCHAO_OPS_TEST_CUDA
+#include "csrc/cuda/gemm.h"
+#include "csrc/cuda/int4_dequantize.h"
+#include "csrc/cuda/int4_dynamic_mm.h"
+#include "csrc/cuda/int4_mm.h"
+#include "csrc/cuda/int4_mm_mma.h"
+#include "csrc/cuda/int4_mm_prefill.h"
+#include "csrc/cuda/int4_mm_simt.h"
+#include "csrc/cuda/int4_quantize.h"
+#include "tests/cpp/cuda_kernels.h"
+#else
 #include "csrc/cpu/int4_dequantize.h"
 #include "csrc/cpu/int4_dynamic_mm.h"
 #include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/int4_quantize.h"
 #include "csrc/cpu/isa.h"
+#endif
 
 namespace torchao_ops::test {
 namespace {
@@ -17,6 +29,50 @@ constexpr bool emulated = true;
 #else
 constexpr bool emulated = false;
 #endif
+
+#ifdef TORCHAO_OPS_TEST_CUDA
+
+// A line's supports(): the kernel's own, and what the device's memory holds. Alignment is the same on the device as on the host.
+bool fits(const Int4MmArgs& args) { return fits_on_device(args); }
+bool fits_mma(const Int4MmArgs& args) { return cuda::supports_int4_mm_mma(args) && fits_on_device(args); }
+bool fits_dynamic_mma(const Int4MmArgs& args) { return cuda::supports_int4_dynamic_mm_mma(args) && fits_on_device(args); }
+// cuBLASLt takes no empty operands.
+bool fits_prefill(const Int4MmArgs& args) {
+  return args.mm.M > 0 && args.weight.N > 0 && args.weight.K > 0 && cuda::gemm_is_available() && fits_on_device(args);
+}
+
+template <Status (*kernel)(const Int4MmArgs&, const cuda::Context&),
+          int64_t (*workspace_bytes)(const Int4MmArgs&, const cuda::Device&)>
+constexpr auto run_mm = run_cuda<Int4MmArgs, kernel, workspace_bytes>;
+
+const Int4MmKernel all_int4_mm[] = {
+    {"cuda_int4_mm", Needs::cuda, fits, run_mm<cuda::int4_mm, cuda::int4_mm_workspace_bytes>, batch_invariant()},
+    {"cuda_int4_mm_mma", Needs::cuda, fits_mma, run_mm<cuda::int4_mm_mma, cuda::int4_mm_mma_workspace_bytes>, batch_invariant()},
+    {"cuda_int4_mm_simt", Needs::cuda, fits, run_mm<cuda::int4_mm_simt, cuda::int4_mm_simt_workspace_bytes>},
+    {"cuda_int4_mm_prefill", Needs::cuda, fits_prefill, run_mm<cuda::int4_mm_prefill, cuda::int4_mm_prefill_workspace_bytes>,
+     false},
+};
+
+const Int4MmKernel all_int4_dynamic_mm[] = {
+    {"cuda_int4_dynamic_mm", Needs::cuda, fits, run_mm<cuda::int4_dynamic_mm, cuda::int4_dynamic_mm_workspace_bytes>,
+     batch_invariant()},
+    {"cuda_int4_dynamic_mm_mma", Needs::cuda, fits_dynamic_mma,
+     run_mm<cuda::int4_dynamic_mm_mma, cuda::int4_dynamic_mm_mma_workspace_bytes>, batch_invariant()},
+    {"cuda_int4_dynamic_mm_simt", Needs::cuda, fits,
+     run_mm<cuda::int4_dynamic_mm_simt, cuda::int4_dynamic_mm_simt_workspace_bytes>},
+};
+
+const Int4QuantizeKernel all_int4_quantize[] = {
+    {"cuda_int4_quantize", Needs::cuda, [](const Int4QuantizeArgs& args) { return fits_on_device(args); },
+     run_cuda<Int4QuantizeArgs, cuda::int4_quantize, no_workspace>},
+};
+
+const Int4DequantizeKernel all_int4_dequantize[] = {
+    {"cuda_int4_dequantize", Needs::cuda, [](const Int4DequantizeArgs& args) { return fits_on_device(args); },
+     run_cuda<Int4DequantizeArgs, cuda::int4_dequantize, no_workspace>},
+};
+
+#else
 
 const Int4MmKernel all_int4_mm[] = {
     {"int4_mm", Needs::dispatch, nullptr, int4_mm, batch_invariant()},
@@ -51,6 +107,8 @@ const Int4DequantizeKernel all_int4_dequantize[] = {
     {"int4_dequantize_avx512", Needs::avx512, nullptr, int4_dequantize_avx512},
 };
 
+#endif
+
 struct Row {
   std::string isa;
   const char* skip_reason;  // null if it can run
@@ -63,15 +121,26 @@ std::map<std::string, Row>& rows() {
   return all;
 }
 
-const char* isa_of(Needs needs) {
+#ifdef TORCHAO_OPS_TEST_CUDA
+
+std::string isa_of(Needs) { return where_kernels_run(); }
+
+const char* reason_to_skip(Needs) { return no_device_reason(); }
+
+bool has_untested_avx512(bool) { return false; }
+
+#else
+
+std::string isa_of(Needs needs) {
   switch (needs) {
     case Needs::dispatch: return "dispatch";
     case Needs::scalar: return "scalar";
     case Needs::avx2: return "avx2";
     case Needs::avx512: return "avx512";
     case Needs::avx512_bf16: return "avx512_bf16";
+    case Needs::cuda: break;
   }
-  return "";
+  return "cuda";
 }
 
 bool cpu_can_run(Needs needs) {
@@ -81,11 +150,12 @@ bool cpu_can_run(Needs needs) {
     case Needs::avx2: return cpu_has(Isa::avx2);
     case Needs::avx512: return cpu_has(Isa::avx512);
     case Needs::avx512_bf16: return cpu_has_avx512_bf16();
+    case Needs::cuda: break;
   }
   return false;
 }
 
-const char* skip_reason(Needs needs) {
+const char* reason_to_skip(Needs needs) {
   if (emulated) {
     if (needs == Needs::avx512 || needs == Needs::avx512_bf16) return nullptr;
     return "another program tests what needs no emulation";
@@ -93,11 +163,15 @@ const char* skip_reason(Needs needs) {
   return cpu_can_run(needs) ? nullptr : "this CPU lacks the instruction set";
 }
 
+bool has_untested_avx512(bool avx512_ran) { return !emulated && cpu_has(Isa::avx512) && !avx512_ran; }
+
+#endif
+
 template <class Table>
 auto runnable(const Table& table) {
   std::vector<std::decay_t<decltype(table[0])>> kernels;
   for (const auto& kernel : table) {
-    const char* reason = skip_reason(kernel.needs);
+    const char* reason = reason_to_skip(kernel.needs);
     const std::string isa = isa_of(kernel.needs);
     rows().insert({kernel.name, Row{emulated ? isa + ", emulated" : isa, reason, 0}});
     if (reason == nullptr) kernels.push_back(kernel);
@@ -127,11 +201,17 @@ Summary summary() {
     result.complete = result.complete && row.cases > 0;
     avx512_ran = avx512_ran || (row.isa == isa_of(Needs::avx512) && row.cases > 0);
   }
-  if (!emulated && !rows().empty() && cpu_has(Isa::avx512) && !avx512_ran) {
+  if (!rows().empty() && has_untested_avx512(avx512_ran)) {
     result.text += "  no avx512 kernel ran, though this CPU has AVX-512\n";
     result.complete = false;
   }
   return result;
 }
+
+#ifdef TORCHAO_OPS_TEST_CUDA
+const char* skip_reason() { return no_device_reason(); }
+#else
+const char* skip_reason() { return nullptr; }  // any CPU runs the scalar kernels, and every program has some that it can run
+#endif
 
 }  // namespace torchao_ops::test

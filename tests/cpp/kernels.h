@@ -12,8 +12,8 @@
 
 namespace torchao_ops::test {
 
-// What a kernel needs of the CPU. `dispatch`: nothing, it is the dispatcher, which chooses a kernel itself.
-enum class Needs { dispatch, scalar, avx2, avx512, avx512_bf16 };
+// What a kernel needs of the CPU, or that it is a CUDA kernel. `dispatch`: nothing, it is the dispatcher, which chooses a kernel itself.
+enum class Needs { dispatch, scalar, avx2, avx512, avx512_bf16, cuda };
 
 template <class Args>
 struct Kernel {
@@ -29,8 +29,8 @@ using Int4MmKernel = Kernel<Int4MmArgs>;
 using Int4QuantizeKernel = Kernel<Int4QuantizeArgs>;
 using Int4DequantizeKernel = Kernel<Int4DequantizeArgs>;
 
-// The kernels of an operator that can run here: those that this CPU can execute, and the dispatcher. In the program that is built with
-// emulated AVX-512 (TORCHAO_OPS_EMULATE_AVX512): its AVX-512 kernels only.
+// The kernels of an operator that can run here: those that this CPU can execute, and the dispatcher. In a program that is built with
+// emulated AVX-512 (TORCHAO_OPS_EMULATE_AVX512): its AVX-512 kernels only. In one for CUDA (TORCHAO_OPS_TEST_CUDA): the CUDA kernels only.
 std::vector<Int4MmKernel> int4_mm_kernels();
 std::vector<Int4MmKernel> int4_dynamic_mm_kernels();
 std::vector<Int4QuantizeKernel> int4_quantize_kernels();
@@ -52,5 +52,9 @@ struct Summary {
   bool complete;
 };
 Summary summary();
+
+// Why no kernel of this program can run here, or null: main() then runs no test and returns skip_exit_code.
+const char* skip_reason();
+constexpr int skip_exit_code = 77;  // a convention of test runners: "skipped"
 
 }  // namespace torchao_ops::test

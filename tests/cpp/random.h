@@ -13,6 +13,11 @@ uint64_t base_seed();
 // (emulated CPUs are slow).
 int64_t case_count(int64_t by_default);
 
+class Random;
+// Whether a test that goes through all cases of a kind makes this one: every case, or a share at random where TORCHAO_OPS_TEST_EXHAUSTIVE_PERCENT says
+// so (a simulated GPU is slower still).
+bool is_selected(Random& random);
+
 class Random {
  public:
   explicit Random(uint64_t stream) : state_(base_seed() * 0x9e3779b97f4a7c15u + stream) {}

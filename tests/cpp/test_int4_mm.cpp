@@ -40,7 +40,8 @@ std::vector<double> reference_of(const Operator& op, const Int4Problem& problem)
 //
 // int4_mm: K terms x * (code - zero_point) * scale, each rounded at most 3 times on its way and each taking part in at most K additions; kernels
 // may apply scale and zero point to whole sums, so what is rounded is as large as |x| * (code + |zero_point|) * |scale|, not
-// as their difference. A dense product in fp16 or bf16 has the weight rounded to that type, so a kernel may do that too.
+// as their difference. A dense product in fp16 or bf16 has the weight rounded to that type, so a kernel may do that too: CUDA's prefill does. What
+// lies below the type's normal range is rounded by up to half its smallest number.
 // int4_dynamic_mm: integer sums are exact (up to 2^24 in fp32, beyond it they are rounded once more), so only scales, zero points and the
 // sum over at most ceil(K / 32) + G partial sums round, in fp32.
 // Where a term or the result is subnormal, half a unit of 2^-149 takes the place of the relative error.
@@ -59,7 +60,7 @@ std::vector<double> error_bound(const Operator& op, const Int4Problem& problem) 
     const float x_scale = max_magnitude / 127.0f;
     const bool quantized = op.dynamic && finite && x_scale != 0;
     for (int64_t n = 0; n < c.N; ++n) {
-      double factored = 0, weighted = 0, tiny = 0;
+      double factored = 0, weighted = 0, x_sum = 0, tiny = 0;
       for (int64_t k = 0; k < c.K; ++k) {
         const int64_t g = k / c.group_size;
         const double code = w.code(n, k), zero_point = w.zero_point_at(n, g), scale = std::fabs(w.scale_at(n, g));
@@ -67,6 +68,7 @@ std::vector<double> error_bound(const Operator& op, const Int4Problem& problem) 
         if (quantized) x = std::nearbyint(static_cast<float>(x) / x_scale) * double{x_scale};
         factored += x * (code + std::fabs(zero_point)) * scale;
         weighted += x * std::fabs(code - zero_point) * scale;
+        x_sum += x;
         tiny += 0x1p-149 * (1 + scale + x);
       }
       double bound = 0;
@@ -75,7 +77,8 @@ std::vector<double> error_bound(const Operator& op, const Int4Problem& problem) 
         bound = (additions + 8) * 0x1p-24 * factored;
       } else {
         bound = static_cast<double>(c.K + 8) * 0x1p-24 * factored;
-        if (c.x_type != FloatType::f32) bound += unit_roundoff(c.x_type) * weighted;
+        if (c.x_type == FloatType::f16) bound += unit_roundoff(c.x_type) * weighted + 0x1p-25 * x_sum;
+        if (c.x_type == FloatType::bf16) bound += unit_roundoff(c.x_type) * weighted + 0x1p-134 * x_sum;
       }
       bounds[m * c.N + n] = bound + 0x1p-23 * std::fabs(problem.bias(n)) + tiny + 0x1p-149;
     }
@@ -187,6 +190,7 @@ TEST_P(Int4Mm, IsExactForEveryLengthAndGroupSize) {
                           65, 95, 96, 100, 127, 128, 129, 130, 255, 256, 257, 384, 512, 513, 1000}) {
     for (const int64_t group_size : {1, 2, 3, 7, 8, 16, 31, 32, 33, 48, 64, 96, 100, 128, 256, 1024}) {
       for (const int64_t M : {1, 5}) {
+        if (!is_selected(random_)) continue;
         expect_exact_in(with_random_types({M, 3, K, group_size}, random_));
         if (HasFatalFailure()) return;
       }
@@ -198,6 +202,7 @@ TEST_P(Int4Mm, IsExactForEveryLengthAndGroupSize) {
 TEST_P(Int4Mm, IsExactForEveryNumberOfRows) {
   for (int64_t M = 0; M <= 40; ++M) {
     for (int64_t N = 0; N <= 40; N += 1 + (M + N) % 3) {
+      if (!is_selected(random_)) continue;
       expect_exact_in(with_random_types({M, N, random_.one_of<int64_t>({32, 40, 64, 70, 128}), 32}, random_));
       if (HasFatalFailure()) return;
     }

@@ -9,6 +9,7 @@
 #include "tests/cpp/cuda_host/fault.h"
 #include "tests/cpp/cuda_host/memory.h"
 #include "tests/cpp/cuda_host/race.h"
+#include "tests/cpp/cuda_host/sanitizer.h"
 
 namespace cuda_host {
 namespace {
@@ -50,6 +51,7 @@ cudaError_t launch(dim3 grid, dim3 block, int64_t dynamic_shared_bytes, void (*b
   return cudaSuccess;
 }
 
+bool is_asan_build() { return __asan_poison_memory_region != nullptr; }
 bool is_race_build() { return race::enabled(); }
 
 }  // namespace cuda_host

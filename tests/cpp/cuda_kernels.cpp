@@ -1,0 +1,72 @@
+#include "tests/cpp/cuda_kernels.h"
+
+#include <cstring>
+
+namespace torchao_ops::test {
+namespace {
+
+using Role = DeviceRows::Role;
+
+// `rows` rows of `columns` elements, `stride` elements apart. Field is a pointer to anything, const or not.
+template <class Field>
+Operand matrix(Field& field, Role role, int64_t rows, int64_t columns, int64_t stride, int64_t element_bytes) {
+  void* host;
+  static_assert(sizeof(field) == sizeof(host), "a pointer");
+  std::memcpy(&host, &field, sizeof(host));
+  return {&field, {host, rows, columns * element_bytes, stride * element_bytes}, role};
+}
+
+template <class Field>
+Operand array(Field& field, Role role, int64_t elements, int64_t element_bytes) {
+  return matrix(field, role, 1, elements, elements, element_bytes);
+}
+
+std::vector<Operand> operands_of(int4::Weight& w) {
+  const int64_t G = group_count(w.K, w.group_size);
+  return {matrix(w.packed, Role::input, w.N, int4::packed_columns(w.K), w.packed_row_stride, 1),
+          matrix(w.scale, Role::input, w.N, G, w.scale_row_stride, size_of(w.scale_type)),
+          matrix(w.zero_point, Role::input, w.N, G, w.zero_point_row_stride, size_of(w.zero_point_type))};
+}
+
+}  // namespace
+
+std::vector<Operand> operands_of(Int4MmArgs& args) {
+  MmArgs& mm = args.mm;
+  std::vector<Operand> operands = operands_of(args.weight);
+  operands.push_back(matrix(mm.x, Role::input, mm.M, args.weight.K, mm.x_row_stride, size_of(mm.x_type)));
+  operands.push_back(array(mm.bias, Role::input, args.weight.N, size_of(mm.bias_type)));
+  operands.push_back(array(mm.y, Role::output, mm.M * args.weight.N, size_of(mm.x_type)));
+  return operands;
+}
+
+std::vector<Operand> operands_of(Int4QuantizeArgs& args) {
+  const int64_t groups = args.N * group_count(args.K, args.group_size), element_bytes = size_of(args.type);
+  return {matrix(args.weight, Role::input, args.N, args.K, args.weight_row_stride, element_bytes),
+          array(args.packed, Role::output, args.N * int4::packed_columns(args.K), 1),
+          array(args.scale, Role::output, groups, element_bytes), array(args.zero_point, Role::output, groups, element_bytes)};
+}
+
+std::vector<Operand> operands_of(Int4DequantizeArgs& args) {
+  std::vector<Operand> operands = operands_of(args.weight);
+  operands.push_back(array(args.out, Role::output, args.weight.N * args.weight.K, size_of(args.out_type)));
+  return operands;
+}
+
+int multiprocessors_for(const Operand& weight, const cuda::Device& device) {
+  const int choices[] = {device.multiprocessors, device.multiprocessors / 8 + 1, 1};
+  return choices[(weight.host.rows + weight.host.row_bytes) % 3];
+}
+
+OnDevice::OnDevice(const std::vector<Operand>& operands, cudaStream_t stream) {
+  for (const Operand& operand : operands) {
+    operands_.push_back(std::make_unique<DeviceRows>(operand.host, operand.role, stream));
+    void* const device = operands_.back()->data();
+    std::memcpy(operand.pointer, &device, sizeof(device));
+  }
+}
+
+void OnDevice::finish() const {
+  for (const auto& operand : operands_) operand->finish();
+}
+
+}  // namespace torchao_ops::test
