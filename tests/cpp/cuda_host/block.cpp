@@ -19,7 +19,7 @@ dim3 block_size, grid_size;
 namespace {
 
 // So many turns in a row in which threads only polled: they wait for something that no thread of the block does.
-constexpr int64_t most_polls = 10'000'000;
+constexpr int64_t most_polls = 1'000'000;
 
 std::vector<std::unique_ptr<Thread>> all_threads;  // their stacks are used again by every block
 std::vector<Thread*> threads;                      // of the block

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <map>
 
 #include "tests/cpp/cuda_host/block.h"
 #include "tests/cpp/cuda_host/memory.h"
@@ -52,9 +53,11 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 
 std::string place_of(const void* instruction) {
   const auto offset = static_cast<size_t>(static_cast<const char*>(instruction) - &__executable_start);
+  static std::map<size_t, std::string> known;  // addr2line takes its time
+  std::string& place = known[offset];
+  if (!place.empty()) return place;
   char text[400];
   std::snprintf(text, sizeof(text), "addr2line -s -e /proc/%d/exe 0x%zx 2>/dev/null", static_cast<int>(getpid()), offset);
-  std::string place;
   if (FILE* pipe = popen(text, "r")) {
     if (std::fgets(text, sizeof(text), pipe) != nullptr) place.assign(text, std::strcspn(text, " \n"));
     pclose(pipe);

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,8 +17,8 @@ namespace cuda_host {
 namespace {
 
 constexpr size_t global_alignment = 256, dynamic_shared_alignment = 128;
-// Larger allocations are not filled: tests make some of many GB, of which they touch little.
-constexpr size_t most_filled_bytes = size_t{64} << 20;
+// Larger allocations are not filled: tests make some of many GB, and workspaces of 32 MB for a GEMM, of which they touch little.
+constexpr size_t most_filled_bytes = size_t{16} << 20;
 
 size_t page_bytes() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
 size_t round_up(size_t bytes, size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
@@ -26,6 +27,13 @@ size_t round_up(size_t bytes, size_t multiple) { return (bytes + multiple - 1) /
 char* first_accessible(const Region& region) { return region.pages + page_bytes(); }
 char* end_accessible(const Region& region) { return region.pages + region.pages_bytes - page_bytes(); }
 char* end_of(const Region& region) { return region.begin + region.bytes; }
+
+// Calls body(begin, bytes) for what can be touched before the region and after it.
+template <class Body>
+void for_slack(const Region& region, const Body& body) {
+  body(first_accessible(region), static_cast<size_t>(region.begin - first_accessible(region)));
+  body(end_of(region), static_cast<size_t>(end_accessible(region) - end_of(region)));
+}
 
 // A region that ends less than `alignment` bytes before an unmapped page, null if there is no memory.
 Region map_region(size_t bytes, size_t alignment, const char* name) {
@@ -40,30 +48,39 @@ Region map_region(size_t bytes, size_t alignment, const char* name) {
     return region;
   }
   region.begin = end_accessible(region) - room;
-  const auto before = static_cast<size_t>(region.begin - first_accessible(region)), after = room - bytes;
-  unset(first_accessible(region), before);
-  unset(end_of(region), after);
-  forbid(first_accessible(region), before);
-  forbid(end_of(region), after);
+  for_slack(region, [](char* begin, size_t slack) {
+    unset(begin, slack);
+    forbid(begin, slack);
+  });
   return region;
 }
 
-void unmap(const Region& region) {
-  allow(region.pages, region.pages_bytes);
-  munmap(region.pages, region.pages_bytes);
-}
+// Other things may come to lie at these addresses.
+void allow_slack(const Region& region) { for_slack(region, allow); }
 
 // ---- global ----
 
 std::map<const char*, Region> allocations;  // by the end of their pages
 const Region* last_found;
+// What was freed last keeps its addresses, which cannot be touched, so that the next allocations get others.
+std::deque<Region> freed;
+constexpr size_t most_freed = 64;
+
+void retire(const Region& region) {
+  allow_slack(region);
+  mmap(region.pages, region.pages_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  freed.push_back(region);
+  if (freed.size() <= most_freed) return;
+  munmap(freed.front().pages, freed.front().pages_bytes);
+  freed.pop_front();
+}
 
 bool slack_is_untouched(const Region& region) {
-  for (const char* p = first_accessible(region); p < end_accessible(region); ++p) {
-    if (p == region.begin) p = end_of(region);
-    if (p < end_accessible(region) && static_cast<unsigned char>(*p) != unset_byte) return false;
-  }
-  return true;
+  bool untouched = true;
+  for_slack(region, [&](const char* begin, size_t bytes) {
+    for (size_t i = 0; i < bytes; ++i) untouched = untouched && static_cast<unsigned char>(begin[i]) == unset_byte;
+  });
+  return untouched;
 }
 
 // ---- shared ----
@@ -98,7 +115,7 @@ bool free_global(void* begin) {
   const Region region = *found;
   last_found = nullptr;
   allocations.erase(region.pages + region.pages_bytes);
-  unmap(region);
+  retire(region);
   return true;
 }
 
@@ -118,7 +135,11 @@ void check_slack(const char* what) {
 }
 
 void begin_launch_of_shared(int64_t dynamic_bytes) {
-  for (const SharedRegion& one : shared) unmap(one.region);
+  for (const SharedRegion& one : shared) {
+    allow(one.region.begin, one.region.bytes);  // a failed launch may have left copies in flight
+    allow_slack(one.region);
+    munmap(one.region.pages, one.region.pages_bytes);
+  }
   shared.clear();
   static_bytes = 0;
   const Region region = map_region(static_cast<size_t>(dynamic_bytes), dynamic_shared_alignment, "dynamic shared memory");

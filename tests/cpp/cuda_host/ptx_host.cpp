@@ -80,9 +80,8 @@ void mma(const char* name, typename Type::Sum* d, const uint32_t* a, const uint3
 // ---- ldmatrix ----
 
 // PTX ISA, "ldmatrix": lane 8 * j + i gives the address of row i of matrix j, and lane l gets element pair l % 4 of row l / 4 of each matrix.
-template <int Matrices>
 void load_matrices(const Rendezvous& r) {
-  constexpr unsigned rows = 8 * Matrices;
+  constexpr unsigned matrices = 4, rows = 8 * matrices;
   constexpr size_t row_bytes = 16;
   uint32_t pairs[rows][4];
   for (unsigned lane = 0; lane < rows; ++lane) {
@@ -98,7 +97,7 @@ void load_matrices(const Rendezvous& r) {
     std::memcpy(pairs[lane], row, row_bytes);
   }
   for (unsigned lane = 0; lane < lanes; ++lane) {
-    for (unsigned j = 0; j < Matrices; ++j) static_cast<uint32_t*>(r.out[lane])[j] = pairs[8 * j + lane / 4][lane % 4];
+    for (unsigned j = 0; j < matrices; ++j) static_cast<uint32_t*>(r.out[lane])[j] = pairs[8 * j + lane / 4][lane % 4];
   }
 }
 
@@ -115,10 +114,7 @@ void mma_m16n8k32_s8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b
 }
 
 void ldmatrix_x4(uint32_t (&r)[4], const void* row, Site site) {
-  cuda_host::rendezvous("ldmatrix.x4", all_lanes, &row, r, load_matrices<4>, cuda_host::Places::same, site);
-}
-void ldmatrix_x2(uint32_t (&r)[2], const void* row, Site site) {
-  cuda_host::rendezvous("ldmatrix.x2", all_lanes, &row, r, load_matrices<2>, cuda_host::Places::same, site);
+  cuda_host::rendezvous("ldmatrix.x4", all_lanes, &row, r, load_matrices, cuda_host::Places::same, site);
 }
 
 }  // namespace torchao_ops::cuda::ptx

@@ -24,7 +24,6 @@ void mma_m16n8k16_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)
 void mma_m16n8k32_s8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site = Site::here());
 
 void ldmatrix_x4(uint32_t (&r)[4], const void* row, Site site = Site::here());
-void ldmatrix_x2(uint32_t (&r)[2], const void* row, Site site = Site::here());
 
 inline uint32_t and_or(uint32_t a, uint32_t b, uint32_t c) { return (a & b) | c; }
 

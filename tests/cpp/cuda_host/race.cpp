@@ -347,6 +347,14 @@ void __tsan_write_range(void* p, size_t bytes) { on_access(p, bytes, Access::wri
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
 
+// Host code in the same files, such as that of std::shared_ptr.
+int __tsan_atomic32_fetch_add(volatile int* p, int value, int /*order*/) {
+  return __atomic_fetch_add(p, value, __ATOMIC_SEQ_CST);
+}
+int __tsan_atomic32_fetch_sub(volatile int* p, int value, int /*order*/) {
+  return __atomic_fetch_sub(p, value, __ATOMIC_SEQ_CST);
+}
+
 // memcpy and the like in kernels of the race build (race_memory.h).
 void* cuda_host_memcpy(void* to, const void* from, size_t bytes) {
   on_access(from, bytes, Access::read, __builtin_return_address(0));

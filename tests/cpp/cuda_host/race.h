@@ -5,6 +5,9 @@
 //
 // Two accesses to a byte, at least one of them a write, must be ordered: by program order, by __syncthreads, by __syncwarp with both lanes in
 // its mask (or by a chain of these). Blocks of one launch are not ordered at all; two atomic operations need no order.
+//
+// What it cannot see: memory that cudaMalloc did not give; a store of a structure that a function returns, unless that function is inlined
+// (GCC does not announce it); data that is handed over by atomic operations and fences, which looks like a race.
 #pragma once
 
 #include <cstddef>
