@@ -236,6 +236,9 @@ bool gemm_is_available() {
 }
 
 Status gemm(const GemmArgs& args, const Context& context) {
+  if (reinterpret_cast<uintptr_t>(args.bias) % gemm_bias_alignment != 0) {
+    return set_last_error(Status::cublaslt_failed, "gemm", "the bias is not aligned to 16 bytes");
+  }
   const CublasLt* lt = nullptr;
   Status status = get_library(&lt);
   if (status != Status::ok) return status;

@@ -1,0 +1,317 @@
+#include "tests/cpp/cuda_gemm/fake_cublaslt.h"
+
+#include <dlfcn.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "csrc/spec/float_types.h"
+
+namespace torchao_ops::test {
+namespace {
+
+FakeCublasLt state;
+std::mutex mutex;
+
+bool complain_unless(bool condition, const char* complaint) {
+  if (!condition) state.complaints.emplace_back(complaint);
+  return condition;
+}
+
+// The real library of the same version, if TORCHAO_OPS_REAL_CUBLASLT names it: its descriptors work without a device, and are given what
+// ours are given.
+template <class Function>
+Function real(const char* name) {
+  static void* const library = [] {
+    const char* path = std::getenv("TORCHAO_OPS_REAL_CUBLASLT");
+    void* opened = path == nullptr ? nullptr : dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (path != nullptr) complain_unless(opened != nullptr, "TORCHAO_OPS_REAL_CUBLASLT cannot be opened");
+    return opened;
+  }();
+  return library == nullptr ? nullptr : reinterpret_cast<Function>(dlsym(library, name));
+}
+#define REAL(name) real<decltype(&name)>(#name)
+
+void check_real(cublasStatus_t status) {
+  complain_unless(status == CUBLAS_STATUS_SUCCESS, "the real library rejects a descriptor or an attribute");
+}
+
+bool succeeds(const char* call) { return state.failing_call != call; }
+constexpr cublasStatus_t failure = CUBLAS_STATUS_NOT_SUPPORTED;
+
+// An attribute's size by its type in cublasLt.h.
+size_t attribute_size(cublasLtMatmulDescAttributes_t attribute) {
+  switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+    case CUBLASLT_MATMUL_DESC_TRANSB: return sizeof(int32_t);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE: return sizeof(uint32_t);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return sizeof(const void*);
+    default: return 0;
+  }
+}
+
+size_t attribute_size(cublasLtMatmulPreferenceAttributes_t attribute) {
+  switch (attribute) {
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES: return sizeof(uint64_t);
+    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES: return sizeof(uint32_t);
+    default: return 0;
+  }
+}
+
+template <class Attribute>
+cublasStatus_t set_attribute(std::map<int, uint64_t>* attributes, Attribute attribute, const void* value, size_t bytes) {
+  if (!complain_unless(bytes != 0 && bytes == attribute_size(attribute), "an attribute has another size, or is not known")) {
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  uint64_t widened = 0;
+  std::memcpy(&widened, value, bytes);  // little-endian
+  (*attributes)[attribute] = widened;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+struct Operation {
+  cublasComputeType_t compute_type;
+  cudaDataType_t scale_type;
+  // With their defaults.
+  std::map<int, uint64_t> attributes{{CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_N},
+                                     {CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N},
+                                     {CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT},
+                                     {CUBLASLT_MATMUL_DESC_BIAS_POINTER, 0}};
+  cublasLtMatmulDesc_t real = nullptr;
+};
+
+struct Layout {
+  cudaDataType type;
+  uint64_t rows, columns;
+  int64_t leading_dimension;
+  cublasLtMatrixLayout_t real = nullptr;
+};
+
+struct Preference {
+  std::map<int, uint64_t> attributes;
+  cublasLtMatmulPreference_t real = nullptr;
+};
+
+Operation* operation_of(cublasLtMatmulDesc_t opaque) { return reinterpret_cast<Operation*>(opaque); }
+Layout* layout_of(cublasLtMatrixLayout_t opaque) { return reinterpret_cast<Layout*>(opaque); }
+Preference* preference_of(cublasLtMatmulPreference_t opaque) { return reinterpret_cast<Preference*>(opaque); }
+
+template <class Opaque, class Fake>
+cublasStatus_t create(const char* call, std::unique_ptr<Fake> fake, Opaque* opaque) {
+  if (!succeeds(call)) return failure;
+  *opaque = reinterpret_cast<Opaque>(fake.release());
+  ++state.live_descriptors;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+// What a heuristic chose, and for what: cublasLtMatmul must be given the same.
+struct Choice {
+  cublasLtMatmulDesc_t operation;
+  cublasLtMatrixLayout_t a, b, c, d;
+  std::map<int, uint64_t> attributes, preferences;
+};
+std::vector<Choice> choices;
+constexpr uint64_t algorithm_mark = 0xa160a160a160a160u;
+
+FloatType float_type(cudaDataType type) {
+  complain_unless(type == CUDA_R_32F || type == CUDA_R_16F || type == CUDA_R_16BF, "a matrix has another type");
+  return type == CUDA_R_32F ? FloatType::f32 : type == CUDA_R_16F ? FloatType::f16 : FloatType::bf16;
+}
+
+// Element [row, column] of op(matrix).
+float element(const void* matrix, const Layout& layout, bool transposed, uint64_t row, uint64_t column) {
+  if (transposed) std::swap(row, column);
+  return load_float(matrix, float_type(layout.type),
+                    static_cast<int64_t>(column) * layout.leading_dimension + static_cast<int64_t>(row));
+}
+
+bool is_aligned(const void* pointer, uint64_t bytes) { return bytes != 0 && reinterpret_cast<uintptr_t>(pointer) % bytes == 0; }
+
+// Its greatest power of two up to 256: with a smaller one, cuBLASLt would choose a slower algorithm than it could.
+bool is_exact_alignment(const void* pointer, uint64_t bytes) {
+  return is_aligned(pointer, bytes) && (bytes == 256 || !is_aligned(pointer, 2 * bytes));
+}
+
+}  // namespace
+}  // namespace torchao_ops::test
+
+using namespace torchao_ops;
+using namespace torchao_ops::test;
+
+extern "C" {
+
+FakeCublasLt* fake_cublaslt() { return &state; }
+
+const char* cublasLtGetStatusString(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_NOT_SUPPORTED ? "the requested functionality is not supported" : "another failure";
+}
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // so that threads meet here, if they may
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!succeeds("cublasLtCreate")) return failure;
+  *handle = reinterpret_cast<cublasLtHandle_t>(state.contexts.size() + 1);
+  state.contexts.push_back(*handle);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* created, cublasComputeType_t compute_type,
+                                        cudaDataType_t scale_type) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  auto operation = std::make_unique<Operation>();
+  operation->compute_type = compute_type;
+  operation->scale_type = scale_type;
+  if (const auto real_create = REAL(cublasLtMatmulDescCreate))
+    check_real(real_create(&operation->real, compute_type, scale_type));
+  return create("cublasLtMatmulDescCreate", std::move(operation), created);
+}
+
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute,
+                                              const void* value, size_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!succeeds("cublasLtMatmulDescSetAttribute")) return failure;
+  if (const auto real_set = REAL(cublasLtMatmulDescSetAttribute)) {
+    check_real(real_set(operation_of(operation)->real, attribute, value, bytes));
+  }
+  return set_attribute(&operation_of(operation)->attributes, attribute, value, bytes);
+}
+
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t operation) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (operation_of(operation)->real != nullptr) REAL(cublasLtMatmulDescDestroy)(operation_of(operation)->real);
+  delete operation_of(operation);
+  --state.live_descriptors;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* created, cudaDataType type, uint64_t rows, uint64_t columns,
+                                          int64_t leading_dimension) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  auto layout = std::make_unique<Layout>(Layout{type, rows, columns, leading_dimension});
+  if (const auto real_create = REAL(cublasLtMatrixLayoutCreate)) {
+    check_real(real_create(&layout->real, type, rows, columns, leading_dimension));
+  }
+  return create("cublasLtMatrixLayoutCreate", std::move(layout), created);
+}
+
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (layout_of(layout)->real != nullptr) REAL(cublasLtMatrixLayoutDestroy)(layout_of(layout)->real);
+  delete layout_of(layout);
+  --state.live_descriptors;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* created) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  auto preference = std::make_unique<Preference>();
+  if (const auto real_create = REAL(cublasLtMatmulPreferenceCreate)) check_real(real_create(&preference->real));
+  return create("cublasLtMatmulPreferenceCreate", std::move(preference), created);
+}
+
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (preference_of(preference)->real != nullptr) REAL(cublasLtMatmulPreferenceDestroy)(preference_of(preference)->real);
+  delete preference_of(preference);
+  --state.live_descriptors;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
+                                                    cublasLtMatmulPreferenceAttributes_t attribute, const void* value,
+                                                    size_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!succeeds("cublasLtMatmulPreferenceSetAttribute")) return failure;
+  if (const auto real_set = REAL(cublasLtMatmulPreferenceSetAttribute)) {
+    check_real(real_set(preference_of(preference)->real, attribute, value, bytes));
+  }
+  return set_attribute(&preference_of(preference)->attributes, attribute, value, bytes);
+}
+
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t a,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t preference, int requested,
+                                              cublasLtMatmulHeuristicResult_t results[], int* returned) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!succeeds("cublasLtMatmulAlgoGetHeuristic")) return failure;
+  complain_unless(handle != nullptr, "there is no context");
+  if (!complain_unless(requested >= 1, "no algorithm is asked for")) return CUBLAS_STATUS_INVALID_VALUE;
+  *returned = state.algorithms;
+  if (state.algorithms == 0) return CUBLAS_STATUS_SUCCESS;
+  results[0] = {};
+  results[0].algo.data[0] = algorithm_mark;
+  results[0].algo.data[7] = choices.size();
+  results[0].state = state.algorithm_state;
+  choices.push_back({operation, a, b, c, d, operation_of(operation)->attributes, preference_of(preference)->attributes});
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, const void* alpha, const void* A,
+                              cublasLtMatrixLayout_t a, const void* B, cublasLtMatrixLayout_t b, const void* beta, const void* C,
+                              cublasLtMatrixLayout_t c, void* D, cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t* algorithm,
+                              void* workspace, size_t workspace_bytes, cudaStream_t stream) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!succeeds("cublasLtMatmul")) return failure;
+  const Operation& op = *operation_of(operation);
+  if (!complain_unless(algorithm != nullptr && algorithm->data[0] == algorithm_mark && algorithm->data[7] < choices.size(),
+                       "the algorithm is not the heuristic's")) {
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  const Choice& choice = choices[algorithm->data[7]];
+  complain_unless(choice.operation == operation && choice.a == a && choice.b == b && choice.c == c && choice.d == d &&
+                      choice.attributes == op.attributes,
+                  "the algorithm was chosen for another problem");
+  state.products.push_back(
+      {handle, op.compute_type, op.scale_type, op.attributes, choice.preferences, workspace, workspace_bytes, stream});
+
+  const auto preference = [&](cublasLtMatmulPreferenceAttributes_t attribute) {
+    const auto found = choice.preferences.find(attribute);
+    return found == choice.preferences.end() ? uint64_t{0} : found->second;
+  };
+  complain_unless(preference(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) == workspace_bytes, "another workspace was promised");
+  complain_unless(is_aligned(workspace, 256), "the workspace is not aligned");
+  complain_unless(is_exact_alignment(A, preference(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES)), "A has another alignment");
+  complain_unless(is_exact_alignment(B, preference(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES)), "B has another alignment");
+  complain_unless(is_exact_alignment(C, preference(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES)), "C has another alignment");
+  complain_unless(is_exact_alignment(D, preference(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES)), "D has another alignment");
+
+  const bool transpose_a = op.attributes.at(CUBLASLT_MATMUL_DESC_TRANSA) == CUBLAS_OP_T;
+  const bool transpose_b = op.attributes.at(CUBLASLT_MATMUL_DESC_TRANSB) == CUBLAS_OP_T;
+  const Layout &la = *layout_of(a), &lb = *layout_of(b), &lc = *layout_of(c), &ld = *layout_of(d);
+  const uint64_t rows = transpose_a ? la.columns : la.rows, inner = transpose_a ? la.rows : la.columns;
+  const uint64_t columns = transpose_b ? lb.rows : lb.columns;
+  complain_unless((transpose_b ? lb.columns : lb.rows) == inner && ld.rows == rows && ld.columns == columns,
+                  "the matrices' sizes do not match");
+  for (const Layout* layout : {&la, &lb, &lc, &ld}) {
+    complain_unless(layout->leading_dimension >= static_cast<int64_t>(layout->rows), "columns overlap");
+    complain_unless(layout->type == ld.type, "the matrices' types differ");
+  }
+  complain_unless(C == D && c == d, "C is not D, though nothing is to be added");
+  complain_unless(op.scale_type == CUDA_R_32F && *static_cast<const float*>(beta) == 0, "C would be read");
+  if (!state.complaints.empty()) return CUBLAS_STATUS_INVALID_VALUE;
+
+  const bool with_bias = op.attributes.at(CUBLASLT_MATMUL_DESC_EPILOGUE) == CUBLASLT_EPILOGUE_BIAS;
+  const void* bias = reinterpret_cast<const void*>(op.attributes.at(CUBLASLT_MATMUL_DESC_BIAS_POINTER));
+  for (uint64_t column = 0; column < columns; ++column) {
+    for (uint64_t row = 0; row < rows; ++row) {
+      float sum = 0;
+      for (uint64_t k = 0; k < inner; ++k) sum += element(A, la, transpose_a, row, k) * element(B, lb, transpose_b, k, column);
+      sum *= *static_cast<const float*>(alpha);
+      if (with_bias) sum += load_float(bias, float_type(ld.type), static_cast<int64_t>(row));
+      store_float(sum, D, float_type(ld.type), static_cast<int64_t>(column) * ld.leading_dimension + static_cast<int64_t>(row));
+    }
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+}  // extern "C"
