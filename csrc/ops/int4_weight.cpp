@@ -18,7 +18,7 @@ Int4Weight check_int4_weight(const char* op, const Tensor& packed, const Tensor&
     check_shape(op, "weight_zero_point", *zero_point, group_layout.c_str(), {N, G});
   }
 
-  Int4Weight weight{with_adjacent_elements(packed), with_adjacent_elements(scale), std::nullopt, {}};
+  Int4Weight weight{as_weight(packed), with_adjacent_elements(scale), std::nullopt, {}};
   if (zero_point) weight.zero_point = with_adjacent_elements(*zero_point);
   weight.view.packed = static_cast<const uint8_t*>(weight.packed.const_data_ptr());
   weight.view.packed_row_stride = row_stride(weight.packed);

@@ -2,12 +2,23 @@
 
 #include <pthread.h>
 
-#include "csrc/cuda/gemm.h"
+#include "csrc/cuda/device.h"
 
 namespace torchao_ops {
 namespace {
 
 bool forked = false;
+
+uintptr_t address(const Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()); }
+
+Tensor copy_of(const Tensor& tensor) {
+  Tensor copy = torch::stable::new_empty(tensor, tensor.sizes());
+  torch::stable::copy_(copy, tensor);
+  return copy;
+}
+
+// On CUDA: torch aligns new tensors to this and more, and cuBLASLt distinguishes no more than this.
+bool is_aligned_like_a_copy(const Tensor& tensor) { return address(tensor) % cuda::workspace_alignment == 0; }
 
 void run_in_torch_threads(int64_t threads, void (*worker)(void*), void* context) {
   // A grain of 1 lets torch make `threads` ranges of one; inside another parallel region it makes one range of all.
@@ -23,6 +34,16 @@ Tensor with_adjacent_elements(const Tensor& tensor) {
   return adjacent ? tensor : torch::stable::contiguous(tensor);
 }
 
+Tensor as_weight(const Tensor& weight) {
+  const Tensor rows = with_adjacent_elements(weight);
+  if (!weight.is_cuda()) return rows;
+  constexpr int64_t bytes = 4;  // that the tensor-core kernels ask for (supports_mm_mma)
+  const bool one_row = rows.size(0) <= 1;
+  const bool aligned = address(rows) % bytes == 0 && (one_row || row_stride(rows) % bytes == 0);
+  const bool copy_is_aligned = one_row || rows.size(1) % bytes == 0;
+  return aligned == copy_is_aligned ? rows : copy_of(rows);
+}
+
 int64_t row_stride(const Tensor& tensor) { return tensor.stride(0); }
 
 Activations as_matrix(const Tensor& x, FloatType type) {
@@ -30,15 +51,14 @@ Activations as_matrix(const Tensor& x, FloatType type) {
   int64_t M = 1;
   for (int64_t i = 0; i + 1 < x.dim(); ++i) M *= x.size(i);
   Tensor matrix = with_adjacent_elements(x.dim() == 2 ? x : torch::stable::reshape(x, {M, K}));
-  if (x.is_cuda() && M > 1 && row_stride(matrix) < K) matrix = torch::stable::contiguous(matrix);
+  if (x.is_cuda() && M > 1 && !(row_stride(matrix) == K && is_aligned_like_a_copy(matrix))) matrix = copy_of(matrix);
   const int64_t stride = row_stride(matrix);
   return {std::move(matrix), type, M, K, stride};
 }
 
 Tensor as_bias(const Tensor& bias) {
-  Tensor row = with_adjacent_elements(bias);
-  const bool aligned = reinterpret_cast<uintptr_t>(row.const_data_ptr()) % cuda::gemm_bias_alignment == 0;
-  return bias.is_cuda() && !aligned ? torch::stable::clone(row) : row;
+  const Tensor row = with_adjacent_elements(bias);
+  return bias.is_cuda() && !is_aligned_like_a_copy(row) ? copy_of(row) : row;
 }
 
 Tensor empty_result(const Tensor& x, int64_t N) {

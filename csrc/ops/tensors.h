@@ -14,18 +14,22 @@ namespace torchao_ops {
 // stride. For a tensor of rank 1 or 2.
 Tensor with_adjacent_elements(const Tensor& tensor);
 
+// A weight [N, columns] in bytes with adjacent elements. On CUDA, the alignment of its rows decides between kernels that add in another order: there it
+// is a copy unless its rows are as aligned as a copy's, so that the result has the same bits.
+Tensor as_weight(const Tensor& weight);
+
 // Distance in elements between rows of a rank-2 tensor.
 int64_t row_stride(const Tensor& tensor);
 
-// x [..., K] as a matrix [M, K] with adjacent elements (a copy where its strides allow no view), and y [..., N] for it. On CUDA its rows do not
-// overlap either, for cuBLASLt.
+// x [..., K] as a matrix [M, K] with adjacent elements (a copy where its strides allow no view), and y [..., N] for it. On CUDA it is
+// laid out as a copy would be, because cuBLASLt takes no rows that overlap and chooses its algorithm, and so the bits, by strides and addresses.
 struct Activations {
   Tensor x;
   FloatType type;
   int64_t M, K, row_stride;
 };
 Activations as_matrix(const Tensor& x, FloatType type);
-// bias [N] with adjacent elements and, on CUDA, as aligned as cuBLASLt may take it to be (a copy where it is not).
+// bias [N] with adjacent elements and, on CUDA, at an address like a copy's.
 Tensor as_bias(const Tensor& bias);
 Tensor empty_result(const Tensor& x, int64_t N);
 
