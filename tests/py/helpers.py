@@ -1,4 +1,4 @@
-"""Random operands of the int4 operators, and a way to run a script in a Python of its own."""
+"""Random operands of the int4 operators, what the machine has, and a way to run a script in a Python of its own."""
 
 import os
 import subprocess
@@ -13,6 +13,15 @@ from torch import Tensor
 
 FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 MM_OPERATORS = ("int4_mm", "int4_dynamic_mm")
+
+
+def why_not_cuda() -> str | None:
+    """Why the operators cannot be run on CUDA here; None if they can."""
+    if not torchao_ops.capabilities()["cuda_archs"]:
+        return "the library was built without CUDA"
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA device"
+    return None
 
 
 def operator(name: str):

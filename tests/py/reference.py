@@ -1,4 +1,7 @@
-"""What the int4 operators compute, in plain torch: obvious, slow, and independent of the library."""
+"""What the int4 operators compute, in plain torch: obvious, slow, and independent of the library.
+
+Computed on the CPU, and there are the results, wherever the operands are: torch divides by a number in another way on CUDA.
+"""
 
 import torch
 from torch import Tensor
@@ -8,11 +11,12 @@ SYMMETRIC_ZERO_POINT = 8
 
 
 def group_of_column(in_features: int, group_size: int) -> Tensor:
-    return torch.arange(in_features) // group_size
+    return torch.arange(in_features, device="cpu") // group_size
 
 
 def unpack(weight_packed: Tensor, in_features: int) -> Tensor:
     """The codes [N, K] of packed bytes [N, ceil(K / 2)]; the even element is the low nibble."""
+    weight_packed = weight_packed.cpu()
     low, high = weight_packed & 0x0F, weight_packed >> 4
     return torch.stack((low, high), dim=-1).flatten(1)[:, :in_features]
 
@@ -26,7 +30,7 @@ def pack(codes: Tensor) -> Tensor:
 def quantize(weight: Tensor, group_size: int, symmetric: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Arithmetic in fp32; the scale is rounded to the weight's dtype before the codes are computed with it."""
     out_features, in_features = weight.shape
-    w = weight.float()
+    w = weight.cpu().float()
     scales, zero_points, codes = [], [], []
     for begin in range(0, in_features, group_size):
         group = w[:, begin : begin + group_size]
@@ -45,7 +49,9 @@ def quantize(weight: Tensor, group_size: int, symmetric: bool) -> tuple[Tensor, 
         codes.append(code.to(torch.uint8))
 
     def joined(columns: list[Tensor], dtype: torch.dtype) -> Tensor:
-        return torch.cat(columns, dim=1).to(dtype) if columns else torch.empty(out_features, 0, dtype=dtype)
+        return (
+            torch.cat(columns, dim=1).to(dtype) if columns else torch.empty(out_features, 0, dtype=dtype, device="cpu")
+        )
 
     return pack(joined(codes, torch.uint8)), joined(scales, weight.dtype), joined(zero_points, weight.dtype)
 
@@ -64,18 +70,19 @@ def dequantize(
     if weight_zero_point is None:
         zero_point = torch.full_like(codes, SYMMETRIC_ZERO_POINT)
     else:
-        zero_point = weight_zero_point.to(arithmetic)[:, groups]
-    return (codes - zero_point) * weight_scale.to(arithmetic)[:, groups]
+        zero_point = weight_zero_point.cpu().to(arithmetic)[:, groups]
+    return (codes - zero_point) * weight_scale.cpu().to(arithmetic)[:, groups]
 
 
 def mm(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias in float64."""
-    y = x.double() @ weight.double().T
-    return y if bias is None else y + bias.double()
+    y = x.cpu().double() @ weight.cpu().double().T
+    return y if bias is None else y + bias.cpu().double()
 
 
 def rounded_activations(x: Tensor) -> Tensor:
     """x rounded to 8 bits per row, as float64; rows that hold NaN or Inf, or only zeros, stay as they are."""
+    x = x.cpu()
     if x.shape[-1] == 0:
         return x.double()
     x = x.float()
@@ -92,6 +99,7 @@ def dynamic_mm(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def relative_error(y: Tensor, expected: Tensor) -> float:
     """The Frobenius norm of the difference over that of the expected."""
-    norm = expected.double().norm()
-    difference = (y.double() - expected.double()).norm()
+    y, expected = y.cpu().double(), expected.cpu().double()
+    norm = expected.norm()
+    difference = (y - expected).norm()
     return 0.0 if norm == 0 and difference == 0 else (difference / norm).item()

@@ -10,6 +10,8 @@ import torch
 from helpers import MM_OPERATORS, Int4Weight, operator
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+pytestmark = pytest.mark.usefixtures("device")
+
 FLOATS = "float32, float16 or bfloat16"
 
 
@@ -142,14 +144,17 @@ CASES = [
 ]
 
 
-def on_cpu(arguments: dict[str, Any]) -> contextlib.AbstractContextManager:
+def moved(arguments: dict[str, Any], device: str) -> dict[str, Any]:
+    """A call's arguments on a device; those of bad calls are made on the CPU."""
+    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in arguments.items()}
+
+
+def on_device(arguments: dict[str, Any]) -> contextlib.AbstractContextManager:
     return contextlib.nullcontext(arguments)
 
 
 def on_meta(arguments: dict[str, Any]) -> contextlib.AbstractContextManager:
-    return contextlib.nullcontext(
-        {name: value.to("meta") if isinstance(value, torch.Tensor) else value for name, value in arguments.items()}
-    )
+    return contextlib.nullcontext(moved(arguments, "meta"))
 
 
 @contextlib.contextmanager
@@ -161,16 +166,16 @@ def in_fake_mode(arguments: dict[str, Any]):
         }
 
 
-@pytest.mark.parametrize("where", [on_cpu, on_meta, in_fake_mode])
+@pytest.mark.parametrize("where", [on_device, on_meta, in_fake_mode])
 @pytest.mark.parametrize("op, good, bad", CASES)
-def test_a_bad_call_gets_its_sentence(op: str, good: Callable[[], dict[str, Any]], bad: BadCall, where):
-    with where({**good(), **bad.arguments}) as arguments, pytest.raises(RuntimeError) as error:
+def test_a_bad_call_gets_its_sentence(op: str, good: Callable[[], dict[str, Any]], bad: BadCall, where, device):
+    with where(moved({**good(), **bad.arguments}, device)) as arguments, pytest.raises(RuntimeError) as error:
         operator(op)(*arguments.values())
     # The operator of a real tensor goes on with a C++ stack trace where torch is told to show one.
     assert str(error.value).splitlines()[0] == f"{op}: {bad.message}"
 
 
-@pytest.mark.parametrize("where", [on_cpu, on_meta, in_fake_mode])
+@pytest.mark.parametrize("where", [on_device, on_meta, in_fake_mode])
 @pytest.mark.parametrize("good, ops", [(mm_arguments, MM_OPERATORS), (dequantize_arguments, ("int4_dequantize",))])
 def test_the_good_call_that_the_bad_ones_vary_is_good(good, ops, where):
     for op in ops:
@@ -185,10 +190,10 @@ def test_tensors_on_different_devices(op):
     for other in others:
         with pytest.raises(RuntimeError) as error:
             operator(op)(*{**good, other: good[other].to("meta")}.values())
-        assert str(error.value) == f"{op}: {other} must be on {first}'s device cpu, but got meta"
+        assert str(error.value) == f"{op}: {other} must be on {first}'s device {good[first].device}, but got meta"
     with pytest.raises(RuntimeError) as error:
         operator(op)(*{**good, first: good[first].to("meta")}.values())
-    assert str(error.value) == f"{op}: {others[0]} must be on {first}'s device meta, but got cpu"
+    assert str(error.value) == f"{op}: {others[0]} must be on {first}'s device meta, but got {good[first].device}"
 
 
 @pytest.mark.parametrize("op", MM_OPERATORS)

@@ -43,6 +43,8 @@ def overlapping(tensor: Tensor) -> Tensor:
     return tensor.flatten()[: rows + columns - 1].as_strided((rows, columns), (1, 1))
 
 
+pytestmark = pytest.mark.usefixtures("device")
+
 LAYOUTS = [
     transposed,
     offset_by_one_element,

@@ -236,7 +236,7 @@ def test_values_and_layouts_with_every_other_instruction_set(isa):
     files = [str(tests / "test_int4_values.py"), str(tests / "test_int4_layouts.py")]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "not more_than_two_to_the_31", *files],
-        env={**os.environ, "TORCHAO_OPS_ISA": isa, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "TORCHAO_OPS_ISA": isa, "TORCHAO_OPS_TEST_DEVICE": "cpu", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=540,

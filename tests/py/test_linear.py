@@ -21,6 +21,8 @@ from torchao_ops import (
     quantize_,
 )
 
+pytestmark = pytest.mark.usefixtures("device")
+
 CONFIGS = [
     Int4WeightOnlyConfig(group_size=32),
     Int4WeightOnlyConfig(group_size=32, symmetric=True),
@@ -44,12 +46,12 @@ def config(request):
 
 
 @pytest.fixture
-def model(config):
+def model(config, device):
     return quantized_model(config)
 
 
 @pytest.fixture
-def x():
+def x(device):
     return torch.randn(5, 70)
 
 
@@ -62,16 +64,16 @@ def test_a_layer_computes_what_its_operator_computes(config, dtype, bias):
     packed, scale, zero_point = reference.quantize(linear.weight.detach(), 32, config.symmetric)
     if config.symmetric:
         assert layer.weight_zero_point is None
-        zero_point = None
     else:
-        assert torch.equal(layer.weight_zero_point, zero_point)
-    assert torch.equal(layer.weight_packed, packed)
-    assert torch.equal(layer.weight_scale, scale)
+        assert torch.equal(layer.weight_zero_point.cpu(), zero_point)
+    assert torch.equal(layer.weight_packed.cpu(), packed)
+    assert torch.equal(layer.weight_scale.cpu(), scale)
     assert layer.bias is linear.bias
 
     x = torch.randn(2, 3, 70).to(dtype)
     operator = int4_dynamic_mm if isinstance(config, Int8DynamicActivationInt4WeightConfig) else int4_mm
-    assert torch.equal(layer(x), operator(x, packed, scale, zero_point, 32, linear.bias))
+    weight = layer.weight_packed, layer.weight_scale, layer.weight_zero_point
+    assert torch.equal(layer(x), operator(x, *weight, 32, linear.bias))
     # And is close to the layer that it was: int4 rounding costs about a tenth of the norm here.
     assert reference.relative_error(layer(x), linear(x)) < 0.12
 
@@ -156,11 +158,11 @@ def test_torch_save_and_safe_load(model, config, x, tmp_path):
     assert torch.equal(loaded(x), model(x))
 
 
-def test_safetensors(model, config, x, tmp_path):
+def test_safetensors(model, config, x, tmp_path, device):
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     for assign in (False, True):
         loaded = quantized_model(config)
-        loaded.load_state_dict(load_file(tmp_path / "model.safetensors"), assign=assign)
+        loaded.load_state_dict(load_file(tmp_path / "model.safetensors", device=device), assign=assign)
         assert torch.equal(loaded(x), model(x))
 
 

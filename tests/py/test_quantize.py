@@ -18,6 +18,8 @@ from torchao_ops import (
     quantize_,
 )
 
+pytestmark = pytest.mark.usefixtures("device")
+
 CONFIG = Int4WeightOnlyConfig(group_size=32)
 
 
