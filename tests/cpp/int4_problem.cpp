@@ -1,103 +1,13 @@
 #include "tests/cpp/int4_problem.h"
 
-#include <cstring>
-#include <limits>
-
 namespace torchao_ops::test {
-namespace {
-
-// Bytes of `rows` rows of `columns` elements that lie row_stride apart: nothing after the last element.
-int64_t matrix_bytes(int64_t rows, int64_t columns, int64_t row_stride, int64_t element_size) {
-  return rows == 0 ? 0 : ((rows - 1) * row_stride + columns) * element_size;
-}
-
-FloatType random_type(Random& random) { return random.one_of({FloatType::f32, FloatType::f16, FloatType::bf16}); }
-
-std::optional<FloatType> random_optional_type(Random& random) {
-  if (random.integer(0, 2) == 0) return std::nullopt;
-  return random_type(random);
-}
-
-const char* optional_name(std::optional<FloatType> type) { return type ? name_of(*type) : "none"; }
-
-}  // namespace
-
-const char* name_of(FloatType type) {
-  switch (type) {
-    case FloatType::f32: return "f32";
-    case FloatType::f16: return "f16";
-    case FloatType::bf16: return "bf16";
-  }
-  return "";
-}
-
-double unit_roundoff(FloatType type) {
-  switch (type) {
-    case FloatType::f32: return 0x1p-24;
-    case FloatType::f16: return 0x1p-11;
-    case FloatType::bf16: return 0x1p-8;
-  }
-  return 0;
-}
-
-std::string text_of(const Int4Case& c) {
-  return "M=" + std::to_string(c.M) + " N=" + std::to_string(c.N) + " K=" + std::to_string(c.K) +
-         " group_size=" + std::to_string(c.group_size) + " x=" + name_of(c.x_type) + " scale=" + name_of(c.scale_type) +
-         " zero_point=" + optional_name(c.zero_point_type) + " bias=" + optional_name(c.bias_type) +
-         " row_padding=" + std::to_string(c.row_padding) +
-         (c.placement == Placement::ends_at_guard ? " buffers end at a guard page" : " buffers start at a guard page") +
-         " threads=" + std::to_string(c.threads);
-}
-
-Int4Case with_random_types(Int4Case c, Random& random) {
-  c.x_type = random_type(random);
-  c.scale_type = random_type(random);
-  c.zero_point_type = random_optional_type(random);
-  c.bias_type = random_optional_type(random);
-  c.row_padding = random.one_of<int64_t>({0, 0, 1, 5, 64});
-  c.placement = random.one_of({Placement::ends_at_guard, Placement::starts_at_guard});
-  c.threads = random.one_of<int64_t>({1, 1, 2, 3, 7});
-  return c;
-}
-
-Int4Case random_case(Random& random, int64_t max_products) {
-  Int4Case c;
-  do {
-    c.M = random.one_of<int64_t>({0, 1, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 64, 127, 130, 257});
-    c.N = random.one_of<int64_t>({0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 96, 127, 130, 257});
-    c.K = random.one_of<int64_t>({0, 1, 2, 3, 7, 31, 32, 33, 64, 96, 127, 128, 130, 256, 257, 384, 512, 640, 1000});
-    c.group_size = random.one_of<int64_t>({1, 3, 7, 16, 31, 32, 32, 33, 48, 64, 64, 96, 100, 128, 128, 256, 2000, INT64_MAX});
-  } while (c.M * c.N * c.K > max_products);
-  return with_random_types(c, random);
-}
-
-Int4Problem::Int4Problem(const Int4Case& c) : case_(c) {
-  const int64_t pad = c.row_padding, packed_columns = int4::packed_columns(c.K);
-  auto buffer = [&](int64_t bytes) { return GuardedBuffer(bytes, c.placement); };
-  x_ = buffer(matrix_bytes(c.M, c.K, c.K + pad, size_of(c.x_type)));
-  packed_ = buffer(matrix_bytes(c.N, packed_columns, packed_columns + pad, 1));
-  scale_ = buffer(matrix_bytes(c.N, c.G(), c.G() + pad, size_of(c.scale_type)));
-  if (c.zero_point_type) zero_point_ = buffer(matrix_bytes(c.N, c.G(), c.G() + pad, size_of(*c.zero_point_type)));
-  if (c.bias_type) bias_ = buffer(c.N * size_of(*c.bias_type));
-  y_ = buffer(c.M * c.N * size_of(c.x_type));
-  // 0xff is NaN in all three types: padding that is read shows.
-  for (GuardedBuffer* operand : {&x_, &packed_, &scale_, &zero_point_}) {
-    if (operand->data() != nullptr) std::memset(operand->data(), 0xff, static_cast<size_t>(operand->size()));
-  }
-}
 
 Int4MmArgs Int4Problem::args() const {
   const Int4Case& c = case_;
   Int4MmArgs args{};
-  args.mm.x = x_.data();
-  args.mm.x_type = c.x_type;
-  args.mm.x_row_stride = c.K + c.row_padding;
-  args.mm.bias = bias_.data();
-  args.mm.bias_type = c.bias_type.value_or(FloatType::f32);
-  args.mm.y = y_.data();
-  args.mm.M = c.M;
-  args.weight.packed = packed_.data();
-  args.weight.packed_row_stride = int4::packed_columns(c.K) + c.row_padding;
+  args.mm = mm_args();
+  args.weight.packed = codes_.data();
+  args.weight.packed_row_stride = code_row_stride();
   args.weight.scale = scale_.data();
   args.weight.scale_type = c.scale_type;
   args.weight.scale_row_stride = c.G() + c.row_padding;
@@ -110,94 +20,22 @@ Int4MmArgs Int4Problem::args() const {
   return args;
 }
 
-void Int4Problem::set_x(int64_t m, int64_t k, double value) {
-  store_float(static_cast<float>(value), x_.data(), case_.x_type, m * (case_.K + case_.row_padding) + k);
+std::vector<OperandRows> Int4Problem::operand_rows(Int4MmArgs& args) {
+  int4::Weight& w = args.weight;
+  const int64_t G = group_count(w.K, w.group_size);
+  const auto packed = reinterpret_cast<const void**>(&w.packed);
+  std::vector<OperandRows> rows{{&args.mm.x, &args.mm.x_row_stride, args.mm.M, w.K, size_of(args.mm.x_type)},
+                                {packed, &w.packed_row_stride, w.N, int4::packed_columns(w.K), 1},
+                                {&w.scale, &w.scale_row_stride, w.N, G, size_of(w.scale_type)}};
+  if (w.zero_point != nullptr) {
+    rows.push_back({&w.zero_point, &w.zero_point_row_stride, w.N, G, size_of(w.zero_point_type)});
+  }
+  return rows;
 }
 
 void Int4Problem::set_code(int64_t n, int64_t k, int64_t code) {
-  uint8_t& byte = packed_.data()[n * (int4::packed_columns(case_.K) + case_.row_padding) + k / 2];
+  uint8_t& byte = code_row(n)[k / 2];
   byte = static_cast<uint8_t>(k % 2 == 0 ? (byte & 0xf0) | code : (byte & 0x0f) | code << 4);
 }
-
-void Int4Problem::set_scale(int64_t n, int64_t g, double value) {
-  store_float(static_cast<float>(value), scale_.data(), case_.scale_type, n * (case_.G() + case_.row_padding) + g);
-}
-
-void Int4Problem::set_zero_point(int64_t n, int64_t g, double value) {
-  if (!case_.zero_point_type) return;
-  store_float(static_cast<float>(value), zero_point_.data(), *case_.zero_point_type, n * (case_.G() + case_.row_padding) + g);
-}
-
-void Int4Problem::set_bias(int64_t n, double value) {
-  if (case_.bias_type) store_float(static_cast<float>(value), bias_.data(), *case_.bias_type, n);
-}
-
-float Int4Problem::x(int64_t m, int64_t k) const {
-  return load_float(x_.data(), case_.x_type, m * (case_.K + case_.row_padding) + k);
-}
-
-float Int4Problem::bias(int64_t n) const { return case_.bias_type ? load_float(bias_.data(), *case_.bias_type, n) : 0.0f; }
-
-void Int4Problem::fill_exact(Random& random, bool dynamic) {
-  const Int4Case& c = case_;
-  const int64_t magnitude = dynamic ? 127 : 8;
-  for (int64_t m = 0; m < c.M; ++m) {
-    for (int64_t k = 0; k < c.K; ++k) set_x(m, k, static_cast<double>(random.integer(-magnitude, magnitude)));
-    if (dynamic && c.K > 0) set_x(m, random.integer(0, c.K - 1), random.one_of({-127.0, 127.0}));
-  }
-  for (int64_t n = 0; n < c.N; ++n) {
-    for (int64_t k = 0; k < c.K; ++k) set_code(n, k, random.integer(0, 15));
-    for (int64_t g = 0; g < c.G(); ++g) {
-      set_scale(n, g, random.one_of({0.5, 1.0, 2.0, -1.0}));
-      set_zero_point(n, g, 0.5 * static_cast<double>(random.integer(0, 30)));
-    }
-    set_bias(n, static_cast<double>(random.integer(-100, 100)));
-  }
-}
-
-void Int4Problem::fill_ordinary(Random& random) {
-  const Int4Case& c = case_;
-  const bool fractional = random.integer(0, 3) == 0;
-  for (int64_t m = 0; m < c.M; ++m)
-    for (int64_t k = 0; k < c.K; ++k) set_x(m, k, random.normal());
-  for (int64_t n = 0; n < c.N; ++n) {
-    for (int64_t k = 0; k < c.K; ++k) set_code(n, k, random.integer(0, 15));
-    for (int64_t g = 0; g < c.G(); ++g) {
-      set_scale(n, g, random.uniform(0.005, 0.02));
-      set_zero_point(n, g, fractional ? random.uniform(5, 10) : static_cast<double>(random.integer(5, 10)));
-    }
-    set_bias(n, 0.1 * random.normal());
-  }
-}
-
-void Int4Problem::set_writable(bool writable) {
-  for (GuardedBuffer* operand : {&x_, &packed_, &scale_, &zero_point_, &bias_}) {
-    if (operand->data() != nullptr) operand->set_writable(writable);
-  }
-}
-
-std::vector<uint8_t> Int4Problem::run(const char* name, Kernel kernel, const Parallel& parallel) {
-  const std::string description = std::string(name) + " " + text_of(case_);
-  describe_current_case(description.c_str());
-  set_writable(false);
-  y_.fill_with_pattern();
-  EXPECT_EQ(kernel(args(), parallel), Status::ok) << description;
-  EXPECT_TRUE(y_.slack_is_untouched()) << "wrote outside y: " << description;
-  set_writable(true);
-  return std::vector<uint8_t>(y_.data(), y_.data() + y_.size());
-}
-
-testing::AssertionResult same_bytes(const std::vector<uint8_t>& got, const std::vector<uint8_t>& expected) {
-  if (got.size() != expected.size()) return testing::AssertionFailure() << got.size() << " bytes, not " << expected.size();
-  for (size_t i = 0; i < got.size(); ++i) {
-    if (got[i] != expected[i]) {
-      return testing::AssertionFailure() << "byte " << i << " of " << got.size() << " is " << int{got[i]} << ", not "
-                                         << int{expected[i]};
-    }
-  }
-  return testing::AssertionSuccess();
-}
-
-float y_at(const std::vector<uint8_t>& y, FloatType type, int64_t i) { return load_float(y.data(), type, i); }
 
 }  // namespace torchao_ops::test

@@ -18,6 +18,10 @@
 #include "csrc/cpu/int4_dynamic_mm.h"
 #include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/int4_quantize.h"
+#include "csrc/cpu/int8_dequantize.h"
+#include "csrc/cpu/int8_dynamic_mm.h"
+#include "csrc/cpu/int8_mm.h"
+#include "csrc/cpu/int8_quantize.h"
 #include "csrc/cpu/isa.h"
 #endif
 
@@ -107,6 +111,39 @@ const Int4DequantizeKernel all_int4_dequantize[] = {
     {"int4_dequantize_avx512", Needs::avx512, nullptr, int4_dequantize_avx512},
 };
 
+const Int8MmKernel all_int8_mm[] = {
+    {"int8_mm", Needs::dispatch, nullptr, int8_mm, batch_invariant()},
+    {"int8_mm_scalar", Needs::scalar, nullptr, int8_mm_scalar},
+    {"int8_mm_decode_avx2", Needs::avx2, supports_int8_mm_decode, int8_mm_decode_avx2},
+    {"int8_mm_prefill_avx2", Needs::avx2, nullptr, int8_mm_prefill_avx2},
+    {"int8_mm_decode_avx512", Needs::avx512, supports_int8_mm_decode, int8_mm_decode_avx512},
+    {"int8_mm_prefill_avx512", Needs::avx512, nullptr, int8_mm_prefill_avx512},
+    {"int8_mm_decode_avx512_bf16", Needs::avx512_bf16, supports_int8_mm_decode_bf16, int8_mm_decode_avx512_bf16},
+    {"int8_mm_prefill_avx512_bf16", Needs::avx512_bf16, supports_int8_mm_prefill_bf16, int8_mm_prefill_avx512_bf16},
+};
+
+const Int8MmKernel all_int8_dynamic_mm[] = {
+    {"int8_dynamic_mm", Needs::dispatch, nullptr, int8_dynamic_mm, batch_invariant()},
+    {"int8_dynamic_mm_scalar", Needs::scalar, nullptr, int8_dynamic_mm_scalar},
+    {"int8_dynamic_mm_decode_avx2", Needs::avx2, supports_int8_dynamic_mm_decode, int8_dynamic_mm_decode_avx2},
+    {"int8_dynamic_mm_prefill_avx2", Needs::avx2, nullptr, int8_dynamic_mm_prefill_avx2},
+    {"int8_dynamic_mm_decode_avx512", Needs::avx512, supports_int8_dynamic_mm_decode, int8_dynamic_mm_decode_avx512},
+    {"int8_dynamic_mm_prefill_avx512", Needs::avx512, nullptr, int8_dynamic_mm_prefill_avx512},
+};
+
+const Int8QuantizeKernel all_int8_quantize[] = {
+    {"int8_quantize", Needs::dispatch, nullptr, int8_quantize},
+    {"int8_quantize_scalar", Needs::scalar, nullptr, int8_quantize_scalar},
+    {"int8_quantize_avx2", Needs::avx2, nullptr, int8_quantize_avx2},
+};
+
+const Int8DequantizeKernel all_int8_dequantize[] = {
+    {"int8_dequantize", Needs::dispatch, nullptr, int8_dequantize},
+    {"int8_dequantize_scalar", Needs::scalar, nullptr, int8_dequantize_scalar},
+    {"int8_dequantize_avx2", Needs::avx2, nullptr, int8_dequantize_avx2},
+    {"int8_dequantize_avx512", Needs::avx512, nullptr, int8_dequantize_avx512},
+};
+
 #endif
 
 struct Row {
@@ -185,6 +222,12 @@ std::vector<Int4MmKernel> int4_mm_kernels() { return runnable(all_int4_mm); }
 std::vector<Int4MmKernel> int4_dynamic_mm_kernels() { return runnable(all_int4_dynamic_mm); }
 std::vector<Int4QuantizeKernel> int4_quantize_kernels() { return runnable(all_int4_quantize); }
 std::vector<Int4DequantizeKernel> int4_dequantize_kernels() { return runnable(all_int4_dequantize); }
+#ifndef TORCHAO_OPS_TEST_CUDA  // no CUDA kernels yet
+std::vector<Int8MmKernel> int8_mm_kernels() { return runnable(all_int8_mm); }
+std::vector<Int8MmKernel> int8_dynamic_mm_kernels() { return runnable(all_int8_dynamic_mm); }
+std::vector<Int8QuantizeKernel> int8_quantize_kernels() { return runnable(all_int8_quantize); }
+std::vector<Int8DequantizeKernel> int8_dequantize_kernels() { return runnable(all_int8_dequantize); }
+#endif
 
 void count_case(const char* kernel_name) { ++rows().at(kernel_name).cases; }
 

@@ -7,6 +7,9 @@
 #include "csrc/spec/int4_dequantize.h"
 #include "csrc/spec/int4_mm.h"
 #include "csrc/spec/int4_quantize.h"
+#include "csrc/spec/int8_dequantize.h"
+#include "csrc/spec/int8_mm.h"
+#include "csrc/spec/int8_quantize.h"
 #include "csrc/spec/parallel.h"
 #include "csrc/spec/status.h"
 
@@ -28,6 +31,9 @@ struct Kernel {
 using Int4MmKernel = Kernel<Int4MmArgs>;
 using Int4QuantizeKernel = Kernel<Int4QuantizeArgs>;
 using Int4DequantizeKernel = Kernel<Int4DequantizeArgs>;
+using Int8MmKernel = Kernel<Int8MmArgs>;
+using Int8QuantizeKernel = Kernel<Int8QuantizeArgs>;
+using Int8DequantizeKernel = Kernel<Int8DequantizeArgs>;
 
 // The kernels of an operator that can run here: those that this CPU can execute, and the dispatcher. In a program that is built with
 // emulated AVX-512 (TORCHAO_OPS_EMULATE_AVX512): its AVX-512 kernels only. In one for CUDA (TORCHAO_OPS_TEST_CUDA): the CUDA kernels only.
@@ -35,6 +41,10 @@ std::vector<Int4MmKernel> int4_mm_kernels();
 std::vector<Int4MmKernel> int4_dynamic_mm_kernels();
 std::vector<Int4QuantizeKernel> int4_quantize_kernels();
 std::vector<Int4DequantizeKernel> int4_dequantize_kernels();
+std::vector<Int8MmKernel> int8_mm_kernels();
+std::vector<Int8MmKernel> int8_dynamic_mm_kernels();
+std::vector<Int8QuantizeKernel> int8_quantize_kernels();
+std::vector<Int8DequantizeKernel> int8_dequantize_kernels();
 
 // Counts the cases that a kernel was given, for the summary that main() prints.
 void count_case(const char* kernel_name);

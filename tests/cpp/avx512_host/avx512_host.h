@@ -10,6 +10,7 @@
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -21,6 +22,26 @@ inline simde__m512 cvtepi32_ps(simde__m512i a) {
   std::memcpy(in, &a, sizeof(in));
   for (int i = 0; i < 16; ++i) out[i] = static_cast<float>(in[i]);
   simde__m512 result;
+  std::memcpy(&result, out, sizeof(out));
+  return result;
+}
+
+inline simde__m512i cvtps_epi32(simde__m512 a) {
+  float in[16];
+  int32_t out[16];
+  std::memcpy(in, &a, sizeof(in));
+  for (int i = 0; i < 16; ++i) out[i] = static_cast<int32_t>(std::nearbyint(in[i]));
+  simde__m512i result;
+  std::memcpy(&result, out, sizeof(out));
+  return result;
+}
+
+inline simde__m512i cvtepi8_epi32(__m128i a) {
+  int8_t in[16];
+  int32_t out[16];
+  std::memcpy(in, &a, sizeof(in));
+  for (int i = 0; i < 16; ++i) out[i] = in[i];
+  simde__m512i result;
   std::memcpy(&result, out, sizeof(out));
   return result;
 }
@@ -38,4 +59,6 @@ inline simde__m512i cvtepu8_epi16(__m256i a) {
 }  // namespace avx512_host
 
 #define _mm512_cvtepu8_epi16(a) avx512_host::cvtepu8_epi16(a)
+#define _mm512_cvtepi8_epi32(a) avx512_host::cvtepi8_epi32(a)
 #define _mm512_cvtepi32_ps(a) avx512_host::cvtepi32_ps(a)
+#define _mm512_cvtps_epi32(a) avx512_host::cvtps_epi32(a)

@@ -1,0 +1,63 @@
+// How int8 codes become numbers in vector registers. Widened, they come in the order in which they lie in memory.
+#pragma once
+
+#include "csrc/cpu/int8_mm.h"
+#include "csrc/cpu/simd_avx2.h"
+
+namespace torchao_ops {
+namespace {
+
+// For Decode, any ISA with fp32 multiply-add. Codes are exact in fp32.
+template <class V>
+struct Int8CodesFp32 {
+  using Args = Int8MmArgs;
+  using Vector = V;
+  using Activation = float;
+  using Chunk = const uint8_t*;
+  using Numbers = typename V::Float;
+  using Sum = typename V::Float;
+  static constexpr bool quantizes = false, uses_lane_sums = false, exact_rows = false;
+  static constexpr int64_t chunk_k = 32;
+  static constexpr int parts = chunk_k / V::lanes;
+
+  TORCHAO_OPS_INLINE static void place(const float* chunk, float* out, int64_t stride, float*) {
+    for (int j = 0; j < parts; ++j) V::store(out + j * stride, V::load(chunk + j * V::lanes));
+  }
+  TORCHAO_OPS_INLINE static Chunk load(const uint8_t* p) { return p; }
+  TORCHAO_OPS_INLINE static Numbers numbers(Chunk codes, int part) { return V::int8_codes(codes + part * V::lanes); }
+  TORCHAO_OPS_INLINE static typename V::Float load_activations(const float* p) { return V::load(p); }
+  TORCHAO_OPS_INLINE static Sum start(typename V::Float) { return V::zero(); }
+  TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, typename V::Float x) {
+    return V::accumulate(sum, numbers, x);
+  }
+  TORCHAO_OPS_INLINE static typename V::Float finish(Sum sum, typename V::Float, typename V::Float) { return sum; }
+};
+
+// For Decode with int8 activations, without an instruction that adds four products of bytes and cannot saturate: both operands as 16-bit integers,
+// whose products vpmaddwd adds exactly in pairs. (vpmaddubsw saturates: 2 * 128 * 127 > 32767 with an unsigned operand of 8 bits.)
+struct Int8CodesInt16 {
+  using Args = Int8MmArgs;
+  using Vector = Avx2;
+  using Activation = int16_t;
+  using Chunk = const uint8_t*;
+  using Numbers = __m256i;
+  using Sum = __m256i;
+  static constexpr bool quantizes = true, uses_lane_sums = false, exact_rows = true;
+  static constexpr int64_t chunk_k = 32;
+  static constexpr int parts = 2;
+
+  TORCHAO_OPS_INLINE static void place(const float* chunk, int16_t* out, int64_t stride, float*) {
+    for (int j = 0; j < parts; ++j)
+      for (int i = 0; i < 16; ++i) out[j * stride + i] = static_cast<int16_t>(static_cast<int32_t>(chunk[16 * j + i]));
+  }
+  TORCHAO_OPS_INLINE static Chunk load(const uint8_t* p) { return p; }
+  TORCHAO_OPS_INLINE static Numbers numbers(Chunk codes, int part) { return Avx2::widen(codes + 16 * part); }
+  TORCHAO_OPS_INLINE static __m256i load_activations(const int16_t* p) { return Avx2::load_bits(p); }
+  TORCHAO_OPS_INLINE static Sum start(__m256) { return Avx2::zero_bits(); }
+  TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, __m256i x) { return Avx2::dot_s16(sum, numbers, x); }
+  TORCHAO_OPS_INLINE static __m256 finish(Sum sum, __m256, __m256) { return Avx2::from_int(sum); }
+  TORCHAO_OPS_INLINE static float total(Sum sum) { return static_cast<float>(Avx2::sum(sum)); }
+};
+
+}  // namespace
+}  // namespace torchao_ops

@@ -1,0 +1,11 @@
+#include "csrc/cpu/dequantize_rows.h"
+#include "csrc/cpu/int8_dequantize.h"
+#include "csrc/cpu/simd_avx512.h"
+
+namespace torchao_ops {
+
+Status int8_dequantize_avx512(const Int8DequantizeArgs& args, const Parallel& parallel) {
+  return dequantize_rows<Avx512>(args, parallel);
+}
+
+}  // namespace torchao_ops

@@ -1,0 +1,7 @@
+#include "csrc/cpu/int8_quantize_impl.h"
+
+namespace torchao_ops {
+
+Status int8_quantize_scalar(const Int8QuantizeArgs& args, const Parallel& parallel) { return quantize(args, parallel); }
+
+}  // namespace torchao_ops
