@@ -9,6 +9,7 @@
 #include "tests/cpp/cuda_host/fault.h"
 #include "tests/cpp/cuda_host/memory.h"
 #include "tests/cpp/cuda_host/race.h"
+#include "tests/cpp/cuda_host/sanitizer.h"
 
 namespace cuda_host {
 
@@ -43,13 +44,17 @@ const void* thread_argument;
 
 torchao_ops::test::Random random_numbers{0};
 
-// Number `index` of the bits that are set.
-unsigned bit_of(uint32_t mask, unsigned index) {
-  while (index-- > 0) mask &= mask - 1;
-  return static_cast<unsigned>(__builtin_ctz(mask));
+unsigned count_bits(uint32_t mask) {  // the baseline's instruction set has none for it
+  mask -= mask >> 1 & 0x55555555u;
+  mask = (mask & 0x33333333u) + (mask >> 2 & 0x33333333u);
+  return ((mask + (mask >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
 }
 
-unsigned scaled(uint64_t fraction16, unsigned count) { return static_cast<unsigned>((fraction16 & 0xffff) * count >> 16); }
+// One of the bits that are set, by 16 random bits.
+unsigned pick_bit(uint32_t mask, uint64_t bits) {
+  for (uint64_t skip = (bits & 0xffff) * count_bits(mask) >> 16; skip > 0; --skip) mask &= mask - 1;
+  return static_cast<unsigned>(__builtin_ctz(mask));
+}
 
 // The thread whose turn is next, null if all wait.
 Thread* pick() {
@@ -57,10 +62,10 @@ Thread* pick() {
   if (ready_warps == 0) return nullptr;
   const uint64_t bits = random_numbers.bits();
   if ((ready_warps >> last_warp & 1) == 0 || (bits & 1023) >= stay) {
-    last_warp = bit_of(ready_warps, scaled(bits >> 16, static_cast<unsigned>(__builtin_popcount(ready_warps))));
+    last_warp = pick_bit(ready_warps, bits >> 16);
   }
   Warp& warp = warps[last_warp];
-  const unsigned lane = bit_of(warp.ready, scaled(bits >> 32, static_cast<unsigned>(__builtin_popcount(warp.ready))));
+  const unsigned lane = pick_bit(warp.ready, bits >> 32);
   warp.ready &= ~(1u << lane);
   if (warp.ready == 0) ready_warps &= ~(1u << last_warp);
   return thread_of(warp, lane);
@@ -207,7 +212,9 @@ void run_block(void (*body)(const void*), const void* argument) {
   race::block_begins(static_cast<unsigned>(threads.size()));
   run(pick(), &program, false);
   if (error.empty() && live_threads > 0) describe_deadlock();
-  if (!error.empty()) throw Error(error);
+  if (error.empty()) return;
+  for (const Thread* thread : threads) allow(thread->stack, thread->stack_bytes);  // the red zones of frames that were abandoned
+  throw Error(error);
 }
 
 void make_ready(Thread* thread) {

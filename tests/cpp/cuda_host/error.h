@@ -16,7 +16,9 @@ struct Site {
   int line;
   static constexpr Site here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
 };
-inline bool operator==(const Site& a, const Site& b) { return a.line == b.line && __builtin_strcmp(a.file, b.file) == 0; }
+// Of two literals, which are most often one in memory.
+inline bool is_same(const char* a, const char* b) { return a == b || __builtin_strcmp(a, b) == 0; }
+inline bool operator==(const Site& a, const Site& b) { return a.line == b.line && is_same(a.file, b.file); }
 
 // Ends the launch with an Error. Called on behalf of the current thread; does not return to it.
 [[noreturn, gnu::format(printf, 2, 3)]] void fail(Site site, const char* format, ...);

@@ -63,7 +63,6 @@ void allocate_stack(Fiber* fiber, unsigned color) {
 void prepare(Fiber* fiber, void (*run)()) {
   run_fiber = run;
   fiber->fake_stack = nullptr;
-  allow(fiber->stack, fiber->stack_bytes);  // an abandoned fiber leaves the red zones of its frames behind
   fiber->context = make_fcontext(fiber->stack + fiber->stack_bytes, fiber->stack_bytes, enter);
 }
 
@@ -73,11 +72,6 @@ void switch_fiber(Fiber* from, Fiber* to, bool ends) {
   }
   running = to;
   arrive(from, jump_fcontext(to->context, from));
-}
-
-bool is_on_stack(const Fiber& fiber, const void* address) {
-  const char* p = static_cast<const char*>(address);
-  return p >= fiber.stack && p < fiber.stack + fiber.stack_bytes;
 }
 
 bool is_below_stack(const Fiber& fiber, const void* address) {

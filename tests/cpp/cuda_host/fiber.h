@@ -21,7 +21,9 @@ void prepare(Fiber* fiber, void (*run)());
 // Continues `to`; returns when something switches back to `from`. A fiber that `ends` is never switched back to.
 void switch_fiber(Fiber* from, Fiber* to, bool ends = false);
 // Whether an address lies in the pages of the fiber's stack, or in the unmapped page below it.
-bool is_on_stack(const Fiber& fiber, const void* address);
+inline bool is_on_stack(const Fiber& fiber, const void* address) {
+  return static_cast<size_t>(static_cast<const char*>(address) - fiber.stack) < fiber.stack_bytes;
+}
 bool is_below_stack(const Fiber& fiber, const void* address);
 
 }  // namespace cuda_host

@@ -1,7 +1,6 @@
 #include "tests/cpp/cuda_host/race.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -84,15 +83,19 @@ struct Byte {
 // Further reads by the warps of `reads`: what lies between is a __syncwarp that has not ordered all of them. Of this block.
 std::unordered_map<const char*, std::vector<Reads>> more_reads;
 
-constexpr size_t page_bytes = 4096;
-using Page = std::array<Byte, page_bytes>;
+// Kernels mostly access whole words. As long as nobody accessed a part of it, the word's first byte stands for all four.
+constexpr size_t word_bytes = 4, page_bytes = 4096;
+struct Page {
+  Byte bytes[page_bytes];
+  bool split[page_bytes / word_bytes];
+};
 std::unordered_map<uintptr_t, std::unique_ptr<Page>> pages;  // by number
 uintptr_t last_number;
 Page* last_page;
 // 1024 pages are 230 MB. What earlier launches did needs no checking, so it may be forgotten between launches.
 constexpr size_t most_kept_pages = 1024;
 
-Byte& byte_at(const char* p) {
+Page& page_of(const char* p) {
   const uintptr_t number = reinterpret_cast<uintptr_t>(p) / page_bytes;
   if (last_page == nullptr || number != last_number) {
     std::unique_ptr<Page>& page = pages[number];
@@ -100,51 +103,83 @@ Byte& byte_at(const char* p) {
     last_number = number;
     last_page = page.get();
   }
-  return (*last_page)[reinterpret_cast<uintptr_t>(p) % page_bytes];
+  return *last_page;
+}
+
+// Calls body(p, byte) for all that is to be known of `bytes` bytes. `all_alike`: afterwards the bytes have the same past.
+template <class Body>
+void for_each_byte(const char* p, size_t bytes, bool all_alike, const Body& body) {
+  const char* const end = p + bytes;
+  while (p < end) {
+    Page& page = page_of(p);
+    const size_t at = reinterpret_cast<uintptr_t>(p) % page_bytes, in_word = at % word_bytes;
+    Byte* const word = page.bytes + at - in_word;
+    bool& split = page.split[at / word_bytes];
+    const bool whole = in_word == 0 && p + word_bytes <= end;
+    if (whole && !split) {
+      body(p, word[0]);
+      p += word_bytes;
+      continue;
+    }
+    if (!split) {
+      split = true;
+      const auto found = more_reads.find(p - in_word);
+      const std::vector<Reads>* more = found == more_reads.end() ? nullptr : &found->second;  // stays where it is
+      for (size_t i = 1; i < word_bytes; ++i) {
+        word[i] = word[0];
+        if (more != nullptr) more_reads[p - in_word + i] = std::vector<Reads>(*more);
+      }
+    }
+    const size_t count = whole ? word_bytes : 1;
+    for (size_t i = 0; i < count; ++i) body(p + i, word[in_word + i]);
+    if (whole && all_alike) split = false;
+    p += count;
+  }
 }
 
 // ---- order ----
 
 bool active;  // kernels make the calls below
 
-bool warp_knows(const Thread& thread, unsigned warp, unsigned lane, uint32_t sync) {
-  if (warp != thread.warp->number) return false;
-  const WarpTime& time = times[warp];
-  return lane == thread.lane || sync < time.all_know || sync < time.known[thread.lane][lane];
+// An access that is about to happen.
+struct Attempt {
+  const Thread& thread;
+  unsigned warp;
+  uint32_t sync;
+  Access kind;
+  Place place;
+  const Region& region;
+  bool shared;
+  uint32_t first_epoch;  // of the memory: what is older has nothing to do with it
+};
+
+// Whether what happened in an epoch is over for all threads of this block.
+bool is_past(const Attempt& now, uint32_t when) { return when < now.first_epoch || (when >= block_epoch && when < epoch); }
+
+// Whether the thread knows what a lane of its warp did in this epoch.
+bool knows(const Attempt& now, unsigned lane, uint32_t sync) {
+  const WarpTime& time = times[now.warp];
+  return lane == now.thread.lane || sync < time.all_know || sync < time.known[now.thread.lane][lane];
 }
 
-// Whether something in an epoch is over for all threads of this block; shared memory of another block is another memory.
-bool is_past(uint32_t when, bool shared) {
-  return when < (shared ? block_epoch : launch_epoch) || (when >= block_epoch && when < epoch);
-}
-
-bool is_ordered(const Write& write, const Thread& thread, bool shared) {
-  if (is_past(write.epoch, shared)) return true;
-  if (write.epoch < block_epoch) return false;
-  return warp_knows(thread, write.thread / warp_lanes, write.thread % warp_lanes, write.sync);
+bool is_ordered(const Attempt& now, const Write& write) {
+  if (is_past(now, write.epoch)) return true;
+  return write.epoch >= block_epoch && write.thread / warp_lanes == now.warp && knows(now, write.thread % warp_lanes, write.sync);
 }
 
 // The lanes of the reads that are not ordered before what the thread does now.
-uint32_t unordered_lanes(const Reads& reads, const Thread& thread, bool shared) {
-  if (is_past(reads.epoch, shared)) return 0;
-  if (reads.epoch < block_epoch || reads.warp != thread.warp->number) return reads.lanes;
+uint32_t unordered_lanes(const Attempt& now, const Reads& reads) {
+  if (is_past(now, reads.epoch)) return 0;
+  if (reads.epoch < block_epoch || reads.warp != now.warp) return reads.lanes;
   uint32_t lanes = 0;
   for (uint32_t rest = reads.lanes; rest != 0; rest &= rest - 1) {
     const auto lane = static_cast<unsigned>(__builtin_ctz(rest));
-    if (!warp_knows(thread, reads.warp, lane, reads.sync)) lanes |= 1u << lane;
+    if (!knows(now, lane, reads.sync)) lanes |= 1u << lane;
   }
   return lanes;
 }
 
 // ---- reports ----
-
-struct Attempt {
-  const Thread& thread;
-  Access kind;
-  Place place;
-  const Region& region;
-  bool shared;
-};
 
 const char* verb(Access kind) { return kind == Access::read ? "reads" : kind == Access::write ? "writes" : "updates"; }
 
@@ -156,35 +191,32 @@ const char* verb(Access kind) { return kind == Access::read ? "reads" : kind == 
           other_block ? " of another block" : "", others, text_of(other_place).c_str());
 }
 
-void check_writes(const Attempt& now, const char* p, const Byte& byte) {
-  const Write& write = byte.write;
-  const bool flies = write.in_flight && write.epoch >= (now.shared ? block_epoch : launch_epoch);
-  if (flies) {
+void check_write(const Attempt& now, const char* p, const Write& write) {
+  if (write.in_flight && write.epoch >= now.first_epoch) {
     fail_at(text_of(now.place), "thread %u %s offset %td of %s, to which the cp.async of thread %u at %s, not waited for, copies",
             now.thread.linear, verb(now.kind), p - now.region.begin, now.region.name, write.thread, text_of(write.place).c_str());
   }
-  if (write.atomic && now.kind == Access::atomic) return;
-  if (!is_ordered(write, now.thread, now.shared)) {
-    report(now, p, write.atomic ? "updated" : "wrote", write.thread, write.epoch, write.place);
-  }
+  if ((write.atomic && now.kind == Access::atomic) || is_ordered(now, write)) return;
+  report(now, p, write.atomic ? "updated" : "wrote", write.thread, write.epoch, write.place);
 }
 
 void check_reads(const Attempt& now, const char* p, const Reads& reads) {
-  const uint32_t lanes = unordered_lanes(reads, now.thread, now.shared);
+  const uint32_t lanes = unordered_lanes(now, reads);
   if (lanes == 0) return;
   report(now, p, "read", reads.warp * warp_lanes + static_cast<unsigned>(__builtin_ctz(lanes)), reads.epoch, reads.place);
 }
 
-void check_is_written(const Attempt& now, const char* p, const Byte& byte) {
-  if (!now.shared || byte.write.epoch >= block_epoch) return;
+void check_is_written(const Attempt& now, const char* p, const Write& write) {
+  if (!now.shared || write.epoch >= block_epoch) return;
   fail_at(text_of(now.place), "thread %u %s offset %td of %s, to which nothing was written", now.thread.linear, verb(now.kind),
           p - now.region.begin, now.region.name);
 }
 
-uint32_t syncs_of(const Thread& thread) { return times[thread.warp->number].syncs; }
+// ---- what accesses leave behind ----
 
 void note_write(const Attempt& now, const char* p, Byte& byte, bool in_flight) {
-  check_writes(now, p, byte);
+  if (now.kind == Access::atomic) check_is_written(now, p, byte.write);
+  check_write(now, p, byte.write);
   for (const Reads& reads : byte.reads) check_reads(now, p, reads);
   if (!more_reads.empty()) {
     const auto more = more_reads.find(p);
@@ -194,8 +226,7 @@ void note_write(const Attempt& now, const char* p, Byte& byte, bool in_flight) {
     }
   }
   byte = {};  // what will be ordered after this write will be ordered after all that came before it
-  byte.write = {epoch,    syncs_of(now.thread), now.place, static_cast<uint16_t>(now.thread.linear), now.kind == Access::atomic,
-                in_flight};
+  byte.write = {epoch, now.sync, now.place, static_cast<uint16_t>(now.thread.linear), now.kind == Access::atomic, in_flight};
 }
 
 bool merge(const Reads& read, Reads& reads) {
@@ -206,14 +237,14 @@ bool merge(const Reads& read, Reads& reads) {
 }
 
 void note_read(const Attempt& now, const char* p, Byte& byte) {
-  check_writes(now, p, byte);
-  check_is_written(now, p, byte);
-  const Reads read{epoch, syncs_of(now.thread), 1u << now.thread.lane, now.place, static_cast<uint16_t>(now.thread.warp->number)};
+  if (byte.write.in_flight || !is_past(now, byte.write.epoch)) check_write(now, p, byte.write);
+  check_is_written(now, p, byte.write);
+  const Reads read{epoch, now.sync, 1u << now.thread.lane, now.place, static_cast<uint16_t>(now.warp)};
   Reads* free = nullptr;
   bool same_warp = false;
   for (Reads& reads : byte.reads) {
     if (merge(read, reads)) return;
-    if (unordered_lanes(reads, now.thread, now.shared) == 0) {
+    if (unordered_lanes(now, reads) == 0) {
       free = &reads;  // what will be ordered after this read will be ordered after those
     } else if (reads.epoch == read.epoch && reads.warp == read.warp) {
       same_warp = true;
@@ -238,15 +269,12 @@ void note(const Thread& thread, const void* address, size_t bytes, Access kind, 
     fail_at(text_of(place), "thread %u: %zu bytes at offset %td of %s, which has %zu", thread.linear, bytes, p - region->begin,
             region->name, region->bytes);
   }
-  const Attempt attempt{thread, kind, place, *region, shared};
-  for (const char* end = p + bytes; p < end; ++p) {
-    Byte& byte = byte_at(p);
-    if (kind == Access::read) {
-      note_read(attempt, p, byte);
-    } else {
-      if (kind == Access::atomic) check_is_written(attempt, p, byte);
-      note_write(attempt, p, byte, in_flight);
-    }
+  const unsigned warp = thread.warp->number;
+  const Attempt now{thread, warp, times[warp].syncs, kind, place, *region, shared, shared ? block_epoch : launch_epoch};
+  if (kind == Access::read) {
+    for_each_byte(p, bytes, false, [&](const char* at, Byte& byte) { note_read(now, at, byte); });
+  } else {
+    for_each_byte(p, bytes, true, [&](const char* at, Byte& byte) { note_write(now, at, byte, in_flight); });
   }
 }
 
@@ -275,12 +303,11 @@ void async_write_begins(const Thread& thread, const void* p, size_t bytes, Site 
 
 void async_write_ends(const Thread& thread, const void* p, size_t bytes) {
   if (!active) return;
-  for (size_t i = 0; i < bytes; ++i) {
-    Write& write = byte_at(static_cast<const char*>(p) + i).write;
-    write.in_flight = false;
-    write.epoch = epoch;
-    write.sync = syncs_of(thread);
-  }
+  for_each_byte(static_cast<const char*>(p), bytes, false, [&](const char*, Byte& byte) {
+    byte.write.in_flight = false;
+    byte.write.epoch = epoch;
+    byte.write.sync = times[thread.warp->number].syncs;
+  });
 }
 
 void launch_begins() {

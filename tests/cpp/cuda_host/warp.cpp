@@ -60,7 +60,7 @@ void rendezvous(const char* name, unsigned mask, const void* in, void* out, void
   }
   Rendezvous& pending = pending_with(warp, name, mask, site);
   const bool same_place = pending.site == site;
-  if (std::strcmp(pending.name, name) != 0 || (places == Places::same && !same_place)) {
+  if (!is_same(pending.name, name) || (places == Places::same && !same_place)) {
     fail(site, "%s: the warp has diverged, other lanes wait at %s in line %d", name, pending.name, pending.site.line);
   }
   pending.arrived |= 1u << lane;
