@@ -6,11 +6,12 @@
 # The library asks nothing of CUDA from the machine that loads it: the runtime is linked statically and opens the driver at the first call, and
 # cuBLASLt and torch's current stream are looked up when a call needs them (csrc/cuda/gemm.cpp, csrc/ops/cuda.cpp).
 
-set(TORCHAO_OPS_CUDA_SOURCES
-  csrc/cuda/device.cu csrc/cuda/gemm.cpp csrc/cuda/int4_dequantize.cu csrc/cuda/int4_dynamic_mm.cu csrc/cuda/int4_mm.cu
-  csrc/cuda/int4_mm_mma.cu csrc/cuda/int4_mm_mma_bf16.cu csrc/cuda/int4_mm_mma_f16.cu csrc/cuda/int4_mm_mma_int8.cu
-  csrc/cuda/int4_mm_prefill.cu csrc/cuda/int4_mm_simt.cu csrc/cuda/int4_quantize.cu csrc/cuda/mm_mma.cpp
-  csrc/cuda/quantize_activations.cu)
+set(TORCHAO_OPS_CUDA_SOURCES csrc/cuda/device.cu csrc/cuda/gemm.cpp csrc/cuda/mm_mma.cpp csrc/cuda/quantize_activations.cu)
+foreach(format int4 int8)
+  foreach(file quantize dequantize mm dynamic_mm mm_mma mm_mma_bf16 mm_mma_f16 mm_mma_int8 mm_simt mm_prefill)
+    list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/${format}_${file}.cu)
+  endforeach()
+endforeach()
 
 set(default_cuda AUTO)
 if(NOT "$ENV{TORCHAO_OPS_CUDA}" STREQUAL "")

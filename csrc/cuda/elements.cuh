@@ -85,16 +85,30 @@ __device__ __forceinline__ uint32_t load_int4_octet(const uint8_t* row, int64_t 
   return codes;
 }
 
-// A grid for `rows` x `columns` of things: threads x along columns, threads y along rows, both to be advanced by the size of the grid.
+// The same of int8 codes.
+__device__ __forceinline__ uint64_t load_int8_octet(const uint8_t* row, int64_t k, int64_t K) {
+  const uint8_t* bytes = row + k;
+  uint64_t codes = 0;
+  if (k + 8 <= K && reinterpret_cast<uintptr_t>(bytes) % 8 == 0) {
+    memcpy(&codes, __builtin_assume_aligned(bytes, 8), 8);
+    return codes;
+  }
+#pragma unroll 1
+  for (int i = 0; i < 8 && k + i < K; ++i) codes |= static_cast<uint64_t>(bytes[i]) << 8 * i;
+  return codes;
+}
+
+// As many blocks as there are, or the most that a grid has (CUDA programming guide, "Technical specifications"): along y a kernel advances by the
+// size of the grid, along x there are always enough.
+inline dim3 grid_of(int64_t x, int64_t y) {
+  constexpr int64_t most_y = 65535;
+  return dim3(static_cast<unsigned>(x), static_cast<unsigned>(y < most_y ? y : most_y));
+}
+
+// A grid for `rows` x `columns` of things, a thread for each column.
 constexpr int matrix_block_columns = 32, matrix_block_rows = 8;  // a warp along a row: adjacent threads, adjacent memory
 
 inline dim3 matrix_block() { return dim3(matrix_block_columns, matrix_block_rows); }
-
-// As many blocks as there are, or the most that a grid has (CUDA programming guide, "Technical specifications").
-inline dim3 grid_of(int64_t x, int64_t y) {
-  constexpr int64_t most_x = INT32_MAX, most_y = 65535;
-  return dim3(static_cast<unsigned>(x < most_x ? x : most_x), static_cast<unsigned>(y < most_y ? y : most_y));
-}
 
 inline dim3 matrix_grid(int64_t rows, int64_t columns) {
   return grid_of(ceil_div(columns, matrix_block_columns), ceil_div(rows, matrix_block_rows));
@@ -103,10 +117,11 @@ inline dim3 matrix_grid(int64_t rows, int64_t columns) {
 // body(row, column) for each of this thread's.
 template <class Body>
 __device__ __forceinline__ void for_each_in_matrix(int64_t rows, int64_t columns, const Body& body) {
-  const int64_t first_row = int64_t{blockIdx.y} * matrix_block_rows + threadIdx.y;
-  const int64_t first_column = int64_t{blockIdx.x} * matrix_block_columns + threadIdx.x;
-  for (int64_t row = first_row; row < rows; row += int64_t{gridDim.y} * matrix_block_rows) {
-    for (int64_t column = first_column; column < columns; column += int64_t{gridDim.x} * matrix_block_columns) body(row, column);
+  const int64_t column = int64_t{blockIdx.x} * matrix_block_columns + threadIdx.x;
+  if (column >= columns) return;
+  for (int64_t row = int64_t{blockIdx.y} * matrix_block_rows + threadIdx.y; row < rows;
+       row += int64_t{gridDim.y} * matrix_block_rows) {
+    body(row, column);
   }
 }
 

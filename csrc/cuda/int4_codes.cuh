@@ -2,13 +2,13 @@
 #pragma once
 
 #include <cuda_bf16.h>
-#include <cuda_fp16.h>
 
 #include <cstdint>
-#include <cstring>
+#include <type_traits>
 
 #include "csrc/cuda/elements.cuh"
 #include "csrc/cuda/mm_dot.cuh"
+#include "csrc/cuda/quantize_activations.h"
 #include "csrc/spec/formats.h"
 
 namespace torchao_ops::cuda {
@@ -16,12 +16,27 @@ namespace torchao_ops::cuda {
 // The operand is code - 8, which is exact in every type and makes symmetric weights need nothing else; see Int4::offset.
 struct Int4 {
   using Weight = int4::Weight;
-  static constexpr int step_bytes =
-      16;  // of a row, for 32 elements: a word of 8 codes, an octet, for each of the four lanes of a row
+  static constexpr int octet_words = 1;  // of 8 codes
 
-  __device__ static const uint8_t* row(const Weight& w, int64_t n) { return w.packed + n * w.packed_row_stride; }
+  // Rows in memory.
+  __host__ __device__ static const uint8_t* bytes(const Weight& w) { return w.packed; }
+  __host__ __device__ static int64_t& row_stride(Weight& w) { return w.packed_row_stride; }  // in bytes
+  __host__ __device__ static int64_t row_stride(const Weight& w) { return w.packed_row_stride; }
   __host__ __device__ static int64_t row_bytes(const Weight& w) { return int4::packed_columns(w.K); }
 
+  static Weight rows(Weight w, int64_t n, int64_t count) {
+    w.packed += n * w.packed_row_stride;
+    w.scale = static_cast<const uint8_t*>(w.scale) + n * w.scale_row_stride * size_of(w.scale_type);
+    if (w.zero_point != nullptr) {
+      w.zero_point = static_cast<const uint8_t*>(w.zero_point) + n * w.zero_point_row_stride * size_of(w.zero_point_type);
+    }
+    w.N = count;
+    return w;
+  }
+
+  static constexpr float operand_zero = int4::symmetric_zero_point;  // the code whose operand is 0
+  static constexpr bool has_offsets = true;
+  __host__ __device__ static bool has_offset(const Weight& w) { return w.zero_point != nullptr; }
   // w = scale * (operand + offset).
   __device__ static float scale(const Weight& w, int64_t n, int64_t group) { return w.scale_at(n, group); }
   __device__ static float offset(const Weight& w, int64_t n, int64_t group) {
@@ -33,45 +48,57 @@ struct Int4 {
     return (static_cast<float>(w.code(n, k)) - w.zero_point_at(n, group)) * w.scale_at(n, group);
   }
 
-  // The fragments of 16 rows and 32 columns: this lane has the octet `lo` of row g and `hi` of row g + 8. The columns are taken in the
-  // order that costs no shuffling of codes, which Dot::order_octet gives to x as well: register j of row g holds the pair (j, j + 4).
-  __device__ __forceinline__ static void fragments(Bf16Dot, uint32_t lo, uint32_t hi, uint32_t (&a)[2][4]) {
+  // Where a 16-byte piece of a chunk of a row lies in shared memory: lanes read 4 bytes each of 8 rows, two rows of 64 bytes cover the 32 banks, so
+  // pairs of rows differ.
+  __device__ __forceinline__ static int permuted(int row, int piece) { return piece ^ (row >> 1 & 3); }
+
+  // The fragments of 16 rows and 32 columns: this lane has the octet `lo` of row g and `hi` of row g + 8. The columns are taken in the order that
+  // costs no shuffling of codes, and order_octet brings x into the same: register j of a 16-bit operand is the pair (j, j + 4).
+  template <class Dot>
+  __device__ __forceinline__ static void fragments(Dot, const uint32_t (&lo)[1], const uint32_t (&hi)[1], uint32_t (&a)[2][4]) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      a[j / 2][j % 2 * 2] = pair<__nv_bfloat162>(lo, j, 0x43004300u, 0xc308c308u);
-      a[j / 2][j % 2 * 2 + 1] = pair<__nv_bfloat162>(hi, j, 0x43004300u, 0xc308c308u);
+      a[j / 2][j % 2 * 2] = pair<typename Dot::Element>(lo[0], j);
+      a[j / 2][j % 2 * 2 + 1] = pair<typename Dot::Element>(hi[0], j);
     }
   }
-  __device__ __forceinline__ static void fragments(F16Dot, uint32_t lo, uint32_t hi, uint32_t (&a)[2][4]) {
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      a[j / 2][j % 2 * 2] = pair<__half2>(lo, j, 0x64006400u, 0xe408e408u);
-      a[j / 2][j % 2 * 2 + 1] = pair<__half2>(hi, j, 0x64006400u, 0xe408e408u);
-    }
+  // Elements (0, 1), (2, 3), (4, 5), (6, 7) of an octet of x in, its registers out.
+  __device__ __forceinline__ static void order_octet(const uint32_t (&in)[4], uint32_t (&out)[4]) {
+    out[0] = __byte_perm(in[0], in[2], 0x5410);
+    out[1] = __byte_perm(in[0], in[2], 0x7632);
+    out[2] = __byte_perm(in[1], in[3], 0x5410);
+    out[3] = __byte_perm(in[1], in[3], 0x7632);
   }
+
   // Bytes: a register holds the even elements of an octet, another the odd ones. A code in the high half of a byte with its top bit flipped is
   // 16 * (code - 8), so no subtraction is needed; Int8Dot::to_float takes the 16 out again.
-  __device__ __forceinline__ static void fragments(Int8Dot, uint32_t lo, uint32_t hi, uint32_t (&a)[1][4]) {
-    a[0][0] = ((lo << 4) & 0xf0f0f0f0u) ^ 0x80808080u;
-    a[0][1] = ((hi << 4) & 0xf0f0f0f0u) ^ 0x80808080u;
-    a[0][2] = (lo & 0xf0f0f0f0u) ^ 0x80808080u;
-    a[0][3] = (hi & 0xf0f0f0f0u) ^ 0x80808080u;
+  __device__ __forceinline__ static void fragments(Int8Dot, const uint32_t (&lo)[1], const uint32_t (&hi)[1],
+                                                   uint32_t (&a)[1][4]) {
+    a[0][0] = ((lo[0] << 4) & 0xf0f0f0f0u) ^ 0x80808080u;
+    a[0][1] = ((hi[0] << 4) & 0xf0f0f0f0u) ^ 0x80808080u;
+    a[0][2] = (lo[0] & 0xf0f0f0f0u) ^ 0x80808080u;
+    a[0][3] = (hi[0] & 0xf0f0f0f0u) ^ 0x80808080u;
   }
+  static constexpr OctetOrder octet_order = OctetOrder::even_odd;
   // What the 8-bit operand is too large by.
   static constexpr int int8_factor = 16;
 
+  // The codes of an octet, minus 8, as fp32.
+  __device__ __forceinline__ static void operands(const Weight& w, const uint8_t* row, int64_t k, float (&values)[8]) {
+    const uint32_t codes = load_int4_octet(row, k, w.K);
+#pragma unroll
+    for (int i = 0; i < 8; ++i)
+      values[i] = static_cast<float>(static_cast<int>(codes >> 4 * i & 15) - int4::symmetric_zero_point);
+  }
+
  private:
-  // Codes j and j + 4 of an octet, minus 8. OR-ed into the low mantissa bits of `base` they are base + code (128 in bf16, 1024 in fp16), and
-  // adding minus_base = -(base + 8) is exact.
-  template <class Pair>
-  __device__ __forceinline__ static uint32_t pair(uint32_t octet, int j, uint32_t base, uint32_t minus_base) {
-    uint32_t bits = ptx::and_or(octet >> 4 * j, 0x000f000fu, base);
-    Pair sum, subtrahend;
-    memcpy(&sum, &bits, 4);
-    memcpy(&subtrahend, &minus_base, 4);
-    sum = __hadd2(sum, subtrahend);
-    memcpy(&bits, &sum, 4);
-    return bits;
+  // Codes j and j + 4 of an octet, minus 8. OR-ed into the low mantissa bits of 128 in bf16 or 1024 in fp16 they are that number plus the code, and
+  // subtracting that number and 8 is exact.
+  template <class Element>
+  __device__ __forceinline__ static uint32_t pair(uint32_t octet, int j) {
+    constexpr bool bf16 = std::is_same_v<Element, __nv_bfloat16>;
+    const uint32_t bits = ptx::and_or(octet >> 4 * j, 0x000f000fu, bf16 ? 0x43004300u : 0x64006400u);
+    return add_pairs<Element>(bits, bf16 ? 0xc308c308u : 0xe408e408u);
   }
 };
 

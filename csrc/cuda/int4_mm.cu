@@ -16,10 +16,9 @@ struct Algorithm {
 constexpr Algorithm mma{int4_mm_mma_workspace_bytes, int4_mm_mma}, simt{int4_mm_simt_workspace_bytes, int4_mm_simt},
     prefill{int4_mm_prefill_workspace_bytes, int4_mm_prefill};
 
-// Rows of x up to which the weight is better read as it is than dequantized for a dense product. Estimates from bytes and operations, not
-// measured: dequantizing moves 9 times the weight's bytes (it is written and read again in 16 bits, 17 times in 32), and on tensor cores
-// 128 rows take as long as that on an A100 (1024 multiply-adds a cycle and multiprocessor for 13 bytes); on the ordinary cores, at
-// 128 a cycle, 16 rows do.
+// Rows of x up to which the weight is better read as it is than dequantized for a dense product, which moves 9 times the weight's bytes (half a byte an element read, two written and read again)
+// but multiplies at the device's full rate. Guesses, not measured: on tensor cores 128 rows are two blocks, of which the second reads the weight
+// from the cache; on the ordinary cores, fp32's, 16 rows are two passes over it.
 constexpr int64_t most_rows_mma = 128, most_rows_simt = 16;
 
 Algorithm choose(const Int4MmArgs& args) {

@@ -1,9 +1,9 @@
-// The kernels of int4_mm_mma for x in f16: a file for each type, as they take long to compile.
+// The kernels of int4_mm_mma for x in fp16: a file for each type, as they take long to compile.
 #include "csrc/cuda/int4_codes.cuh"
 #include "csrc/cuda/mm_mma.cuh"
 
 namespace torchao_ops::cuda {
 
-template Status run_mm_mma<Int4, F16Dot>(const Product<Int4>&, const uint8_t*, int64_t, float*, const MmaPlan&, const Context&);
+template Status run_mm_mma<Int4, F16Dot>(const Product<Int4>&, const uint8_t*, int64_t, void*, const MmaPlan&, const Context&);
 
 }  // namespace torchao_ops::cuda

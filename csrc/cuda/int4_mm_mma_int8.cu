@@ -4,6 +4,6 @@
 
 namespace torchao_ops::cuda {
 
-template Status run_mm_mma<Int4, Int8Dot>(const Product<Int4>&, const uint8_t*, int64_t, float*, const MmaPlan&, const Context&);
+template Status run_mm_mma<Int4, Int8Dot>(const Product<Int4>&, const uint8_t*, int64_t, void*, const MmaPlan&, const Context&);
 
 }  // namespace torchao_ops::cuda

@@ -2,30 +2,25 @@
 //
 // In a step, 32 consecutive k, a row of x is four octets of 8 elements, one for each lane of a group of four. A lane's part of the operand
 // is `words` registers an octet, and register j of the four octets lies in 16 adjacent bytes: what ldmatrix takes for a row of a matrix. So
-// x is kept as steps of 16 * words bytes.
+// x is kept as steps of 16 * words bytes. Which elements of an octet go to which register is the weight format's choice.
 #pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "csrc/cuda/ptx.cuh"
 
 namespace torchao_ops::cuda {
 
-// 16-bit elements. Register j of an octet is the pair (j, j + 4); two products of 16 x 8 x 16 make a step.
+// 16-bit elements, two in a register; two products of 16 x 8 x 16 make a step.
 struct Float16Dot {
   using Sum = float;
   static constexpr int words = 4, mmas = words / 2;
 
-  // Elements (0, 1), (2, 3), (4, 5), (6, 7) of an octet in, its registers out.
-  __device__ __forceinline__ static void order_octet(const uint32_t (&in)[4], uint32_t (&out)[words]) {
-    out[0] = __byte_perm(in[0], in[2], 0x5410);
-    out[1] = __byte_perm(in[0], in[2], 0x7632);
-    out[2] = __byte_perm(in[1], in[3], 0x5410);
-    out[3] = __byte_perm(in[1], in[3], 0x7632);
-  }
   template <int Factor>
   __device__ __forceinline__ static float to_float(float sum) {
     return sum;
@@ -48,17 +43,24 @@ struct F16Dot : Float16Dot {
   }
 };
 
-// Bytes. Register 0 of an octet holds the elements 0, 2, 4, 6, register 1 the others; one product of 16 x 8 x 32 makes a step.
+// The sum of two registers of pairs, each rounded.
+template <class Element>
+__device__ __forceinline__ uint32_t add_pairs(uint32_t a, uint32_t b) {
+  using Pair = std::conditional_t<std::is_same_v<Element, __half>, __half2, __nv_bfloat162>;
+  Pair x, y;
+  memcpy(&x, &a, 4);
+  memcpy(&y, &b, 4);
+  x = __hadd2(x, y);
+  memcpy(&a, &x, 4);
+  return a;
+}
+
+// Bytes, four in a register; one product of 16 x 8 x 32 makes a step.
 struct Int8Dot {
   using Sum = int32_t;
   static constexpr int words = 2, mmas = words / 2;
   static constexpr uint32_t ones = 0x01010101u;
 
-  // Elements 0 to 3 and 4 to 7 of an octet in, its registers out.
-  __device__ __forceinline__ static void order_octet(const uint32_t (&in)[2], uint32_t (&out)[words]) {
-    out[0] = __byte_perm(in[0], in[1], 0x6420);
-    out[1] = __byte_perm(in[0], in[1], 0x7531);
-  }
   __device__ __forceinline__ static void mma(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     ptx::mma_m16n8k32_s8(d, a, b);
   }

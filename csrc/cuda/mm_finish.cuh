@@ -38,16 +38,27 @@ __device__ __forceinline__ void finish(const Product<Format>& product, int64_t m
   store_float(sum, mm.y, mm.x_type, m * product.weight.N + n);
 }
 
-// Sums [splits][M][N] along k, in order, and finish.
+// The same for a sum that is an integer: that of a whole row, not scaled yet. Rows without elements have no scale.
 template <class Format>
-__global__ void __launch_bounds__(256) mm_add_splits_kernel(Product<Format> product, const float* partial, int splits) {
+__device__ __forceinline__ void finish_total(const Product<Format>& product, int64_t m, int64_t n, int32_t sum) {
+  finish(product, m, n, product.weight.K == 0 ? 0.0f : static_cast<float>(sum) * Format::scale(product.weight, n, 0));
+}
+template <class Format>
+__device__ __forceinline__ void finish_total(const Product<Format>& product, int64_t m, int64_t n, float sum) {
+  finish(product, m, n, sum);
+}
+
+// Sums [splits][M][N] along k, in order, and finish.
+template <class Format, class Total>
+__global__ void __launch_bounds__(256) mm_add_splits_kernel(Product<Format> product, const void* partial, int splits) {
+  const Total* totals = static_cast<const Total*>(partial);
   const int64_t N = product.weight.N, M = product.mm.M;
   const int64_t n = int64_t{blockIdx.x} * 256 + threadIdx.x;
   if (n >= N) return;
   for (int64_t m = blockIdx.y; m < M; m += gridDim.y) {
-    float sum = 0;
-    for (int split = 0; split < splits; ++split) sum += partial[(split * M + m) * N + n];
-    finish(product, m, n, sum);
+    Total sum = 0;
+    for (int split = 0; split < splits; ++split) sum += totals[(split * M + m) * N + n];
+    finish_total(product, m, n, sum);
   }
 }
 

@@ -16,6 +16,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "csrc/cuda/device.h"
 #include "csrc/cuda/elements.cuh"
@@ -24,19 +25,33 @@
 #include "csrc/cuda/mm_finish.cuh"
 #include "csrc/cuda/mm_mma.h"
 #include "csrc/cuda/ptx.cuh"
+#include "csrc/cuda/quantize_activations.h"
+#include "csrc/spec/batch_invariant.h"
 
 namespace torchao_ops::cuda {
 
 template <class Format>
+constexpr int chunk_steps = chunk_bytes / (16 * Format::octet_words);
+template <class Format>
+constexpr int chunk_k = step_k* chunk_steps<Format>;
+
+// Where the scales of the weight come in.
+enum class Scaling {
+  pieces,              // each piece of a group is summed, then scaled
+  pieces_with_offset,  // the same, and the operand lacks an offset (Format::offset)
+  whole_row,           // integer sums of whole rows, scaled at the end: exact
+};
+
+template <class Format>
 struct MmaArgs {
   Product<Format> product;
-  const uint8_t* x8;     // quantized x as quantize_activations leaves it, or null
-  int64_t x8_row_bytes;  // a multiple of chunk_k
-  float* partial;        // [splits][M][N], or null: there is one split
-  int split_chunks;      // a multiple of warps_k
-  int slab_chunks;       // a power of two, at least warps_k
-  int piece_shift;       // a piece is 1 << piece_shift steps (1, 2 or 4) and lies within a group
-  bool copies_16;        // weight rows are aligned to 16 bytes, else to 4
+  const uint8_t* x8;  // quantized x as quantize_activations leaves it, or null
+  int64_t x8_row_bytes;
+  void* partial;     // [splits][M][N] of fp32 or, for whole rows, int32; or null: there is one split
+  int split_chunks;  // a multiple of warps_k
+  int slab_chunks;   // a power of two, at least warps_k
+  int piece_shift;   // a piece is 1 << piece_shift steps (1, 2 or 4) and lies within a group
+  bool copies_16;    // weight rows are aligned to 16 bytes, else to 4
 };
 
 // Where things lie in a block's shared memory, in bytes.
@@ -48,12 +63,12 @@ struct MmaLayout {
 template <class Format, class Dot>
 TORCHAO_OPS_CONSTEXPR MmaLayout mma_layout(const MmaShape& shape, int m_rows, int slab_chunks, int piece_shift) {
   MmaLayout layout{};
-  layout.ring = shape.stages * 32 * chunk_steps * Format::step_bytes;  // of one warp
+  layout.ring = shape.stages * 32 * chunk_bytes;  // of one warp
   layout.x = shape.warps_n * shape.warps_k * layout.ring;
-  layout.x_row = slab_chunks * chunk_steps * 16 * Dot::words + 16;
+  layout.x_row = slab_chunks * chunk_steps<Format> * 16 * Dot::words + 16;
   layout.parameters = layout.x + m_rows * layout.x_row;
   layout.parameter_row = (shape.block_rows() + 1) * static_cast<int>(sizeof(float2));
-  layout.total = layout.parameters + (slab_chunks * chunk_steps >> piece_shift) * layout.parameter_row;
+  layout.total = layout.parameters + (slab_chunks * chunk_steps<Format> >> piece_shift) * layout.parameter_row;
   return layout;
 }
 
@@ -63,50 +78,49 @@ TORCHAO_OPS_CONSTEXPR int mma_sum_bytes(const MmaShape& shape) {
   return shape.warps_k * shape.block_m() * mma_sum_row(shape) * static_cast<int>(sizeof(float));
 }
 
-// A warp's ring. The 16-byte pieces of a row are permuted so that the lanes that read a step of 8 rows find it in different banks.
+// The octet that lane t of the four of row g has in a step of row g + 8 * eight, in a stage of a warp's ring. The 16-byte pieces of a row are permuted so
+// that lanes that read at the same time find them in different banks.
 template <class Format>
-struct WeightRing {
-  static constexpr int row_bytes = chunk_steps * Format::step_bytes, stage_bytes = 32 * row_bytes;
-  static_assert(row_bytes == 64, "permuted() is derived for four pieces a row");
-
-  // Rows of 64 bytes: two rows cover the 32 banks, so pairs of rows differ in the place of a piece.
-  __device__ __forceinline__ static int permuted(int row, int piece) { return piece ^ (row >> 1 & 3); }
-
-  // The octet that lane t of the four of row g has in a step of row g + 8 * eight.
-  __device__ __forceinline__ static uint32_t octet(const uint8_t* stage, int g, int eight, int step, int t) {
-    return *reinterpret_cast<const uint32_t*>(stage + eight * (8 * row_bytes) + g * row_bytes + 16 * permuted(g, step) + 4 * t);
+__device__ __forceinline__ void read_octet(const uint8_t* stage, int g, int eight, int step, int t,
+                                           uint32_t (&octet)[Format::octet_words]) {
+  const int byte = 4 * Format::octet_words * (4 * step + t);  // of the chunk
+  const uint8_t* place = stage + (8 * eight + g) * chunk_bytes + 16 * Format::permuted(g, byte / 16) + byte % 16;
+  if constexpr (Format::octet_words == 1) {
+    octet[0] = *reinterpret_cast<const uint32_t*>(place);
+  } else {
+    const uint2 words = *reinterpret_cast<const uint2*>(place);
+    octet[0] = words.x, octet[1] = words.y;
   }
-};
+}
 
 // What a lane copies of each chunk: one piece of four rows, 8 rows apart, so that four lanes together read 64 adjacent bytes.
 template <class Format>
 class WeightCopies {
-  using Ring = WeightRing<Format>;
-
  public:
   __device__ __forceinline__ WeightCopies(const MmaArgs<Format>& args, int64_t warp_row, int lane)
-      : source_(Format::row(args.product.weight, warp_row + lane / 4) + 16 * (lane % 4)),
-        rows_step_(8 * (Format::row(args.product.weight, 1) - Format::row(args.product.weight, 0))),
+      : source_(Format::bytes(args.product.weight) + (warp_row + lane / 4) * Format::row_stride(args.product.weight) +
+                16 * (lane % 4)),
+        rows_step_(8 * Format::row_stride(args.product.weight)),
         row_left_(static_cast<int>(Format::row_bytes(args.product.weight)) - 16 * (lane % 4)),
-        destination_(lane / 4 * Ring::row_bytes + 16 * Ring::permuted(lane / 4, lane % 4)),
+        destination_(lane / 4 * chunk_bytes + 16 * Format::permuted(lane / 4, lane % 4)),
         rows_(rows_below(args.product.weight.N - warp_row - lane / 4)),
         copies_16_(args.copies_16) {
     const int64_t rows = args.product.weight.N - warp_row;
-    whole_chunks_ = rows < 32 || !copies_16_ ? 0 : static_cast<int>(Format::row_bytes(args.product.weight) / Ring::row_bytes);
+    whole_chunks_ = rows < 32 || !copies_16_ ? 0 : static_cast<int>(Format::row_bytes(args.product.weight) / chunk_bytes);
   }
 
   // Starts copying a chunk into a stage; what lies beyond the weight becomes zero.
   __device__ __forceinline__ void start(int chunk, uint8_t* stage) const {
-    const uint8_t* source = source_ + int64_t{chunk} * Ring::row_bytes;
+    const uint8_t* source = source_ + int64_t{chunk} * chunk_bytes;
     uint8_t* destination = stage + destination_;
     if (chunk < whole_chunks_) {  // the same for all lanes
 #pragma unroll
-      for (int i = 0; i < 4; ++i) ptx::cp_async_16(destination + 8 * i * Ring::row_bytes, source + i * rows_step_);
+      for (int i = 0; i < 4; ++i) ptx::cp_async_16(destination + 8 * i * chunk_bytes, source + i * rows_step_);
       return;
     }
-    const int left = row_left_ - chunk * Ring::row_bytes;
+    const int left = row_left_ - chunk * chunk_bytes;
 #pragma unroll 1
-    for (int i = 0; i < 4; ++i, source += rows_step_, destination += 8 * Ring::row_bytes) {
+    for (int i = 0; i < 4; ++i, source += rows_step_, destination += 8 * chunk_bytes) {
       const int bytes = i < rows_ ? left : 0;  // of no bytes nothing is read, wherever the source may be
       if (copies_16_) {
         ptx::cp_async_16(destination, source, clamped(bytes, 16));
@@ -151,7 +165,7 @@ __device__ __forceinline__ void load_x_octet(const MmaArgs<Format>& args, int64_
       pairs[i / 2] |= static_cast<uint32_t>(bits) << 16 * (i % 2);
     }
   }
-  Dot::order_octet(pairs, registers);
+  Format::order_octet(pairs, registers);
 }
 
 // The rows of x from m0 on, a slab from k = 128 * first_chunk on.
@@ -159,20 +173,20 @@ template <class Format, class Dot>
 __device__ __forceinline__ void stage_x(const MmaArgs<Format>& args, int64_t m0, int rows, int first_chunk,
                                         const MmaLayout& layout, uint8_t* x, int threads) {
   if constexpr (Dot::words == 2) {  // quantized and ordered already
-    const int pieces = args.slab_chunks * chunk_k / 16;
+    const int pieces = args.slab_chunks * chunk_k<Format> / 16;
     for (int i = static_cast<int>(threadIdx.x); i < rows * pieces; i += threads) {
       const int row = i / pieces, piece = i % pieces;
-      const int64_t offset = int64_t{first_chunk} * chunk_k + 16 * piece;
+      const int64_t offset = int64_t{first_chunk} * chunk_k<Format> + 16 * piece;
       uint4 q = make_uint4(0, 0, 0, 0);
       if (offset < args.x8_row_bytes) q = *reinterpret_cast<const uint4*>(args.x8 + (m0 + row) * args.x8_row_bytes + offset);
       *reinterpret_cast<uint4*>(x + row * layout.x_row + 16 * piece) = q;
     }
   } else {
-    const int octets = args.slab_chunks * chunk_k / 8;
+    const int octets = args.slab_chunks * chunk_k<Format> / 8;
     for (int i = static_cast<int>(threadIdx.x); i < rows * octets; i += threads) {
       const int row = i / octets, octet = i % octets;
       uint32_t registers[4];
-      load_x_octet<Format, Dot>(args, m0 + row, int64_t{first_chunk} * chunk_k + 8 * octet, registers);
+      load_x_octet<Format, Dot>(args, m0 + row, int64_t{first_chunk} * chunk_k<Format> + 8 * octet, registers);
       uint8_t* step = x + row * layout.x_row + octet / 4 * 64 + octet % 4 * 4;
 #pragma unroll
       for (int j = 0; j < 4; ++j) *reinterpret_cast<uint32_t*>(step + 16 * j) = registers[j];
@@ -185,10 +199,10 @@ template <class Format>
 __device__ __forceinline__ void stage_parameters(const MmaArgs<Format>& args, int64_t n0, int first_chunk,
                                                  const MmaLayout& layout, uint8_t* parameters, int block_rows, int threads) {
   const typename Format::Weight& w = args.product.weight;
-  const int pieces = args.slab_chunks * chunk_steps >> args.piece_shift;
+  const int pieces = args.slab_chunks * chunk_steps<Format> >> args.piece_shift;
   for (int i = static_cast<int>(threadIdx.x); i < block_rows * pieces; i += threads) {
     const int row = i / pieces, piece = i % pieces;
-    const int64_t n = n0 + row, k = int64_t{first_chunk} * chunk_k + (int64_t{piece} << args.piece_shift) * step_k;
+    const int64_t n = n0 + row, k = int64_t{first_chunk} * chunk_k<Format> + (int64_t{piece} << args.piece_shift) * step_k;
     float2 value = make_float2(0, 0);
     if (n < w.N && k < w.K) {
       const int64_t group = group_of(k, w.group_size);
@@ -198,13 +212,13 @@ __device__ __forceinline__ void stage_parameters(const MmaArgs<Format>& args, in
   }
 }
 
-template <class Format, class Dot, int ShapeIndex, bool HasOffset>
+template <class Format, class Dot, int ShapeIndex, Scaling scaling>
 __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[ShapeIndex].resident_blocks)
     mm_mma_kernel(MmaArgs<Format> args) {
   constexpr MmaShape shape = mma_shapes[ShapeIndex];
-  constexpr int threads = shape.threads(), n_tiles = shape.n_tiles;
-  using Ring = WeightRing<Format>;
+  constexpr int threads = shape.threads(), n_tiles = shape.n_tiles, stage_bytes = 32 * chunk_bytes;
   using Sum = typename Dot::Sum;
+  using Total = std::conditional_t<scaling == Scaling::whole_row, Sum, float>;
   TORCHAO_OPS_DYNAMIC_SHARED(uint8_t, shared);
 
   const int64_t N = args.product.weight.N, M = args.product.mm.M, K = args.product.weight.K;
@@ -216,23 +230,25 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
   uint8_t* const ring = shared + warp * layout.ring;
 
   // K < 2^32, so the number of a chunk fits an int.
-  const int chunks = static_cast<int>((K + chunk_k - 1) / chunk_k), first = static_cast<int>(blockIdx.y) * args.split_chunks;
+  const int chunks = static_cast<int>((K + chunk_k<Format> - 1) / chunk_k<Format>),
+            first = static_cast<int>(blockIdx.y) * args.split_chunks;
   const int last = chunks - first < args.split_chunks ? chunks : first + args.split_chunks;
   const WeightCopies<Format> copies(args, n0 + 32 * warp_n, lane);
   auto copy = [&](int chunk, int stage) {
-    if (chunk < last) copies.start(chunk, ring + stage * Ring::stage_bytes);
+    if (chunk < last) copies.start(chunk, ring + stage * stage_bytes);
     ptx::cp_async_commit();
   };
 #pragma unroll
   for (int stage = 0; stage < shape.stages - 1; ++stage) copy(first + warp_k + stage * shape.warps_k, stage);
 
-  float sums[2][n_tiles][4] = {};  // of rows 0-15 and 16-31 of the warp, as mma lays them out
+  Total sums[2][n_tiles][4] = {};  // of rows 0-15 and 16-31 of the warp, as mma lays them out
   int stage = 0;
   const int piece_mask = (1 << args.piece_shift) - 1;
   for (int slab = first; slab < last; slab += args.slab_chunks) {
     __syncthreads();  // the slab before is not needed any more
     stage_x<Format, Dot>(args, m0, rows, slab, layout, shared + layout.x, threads);
-    stage_parameters(args, n0, slab, layout, shared + layout.parameters, shape.block_rows(), threads);
+    if (scaling != Scaling::whole_row)
+      stage_parameters(args, n0, slab, layout, shared + layout.parameters, shape.block_rows(), threads);
     __syncthreads();
 
     for (int chunk = warp_k; chunk < args.slab_chunks && slab + chunk < last; chunk += shape.warps_k) {
@@ -240,13 +256,15 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
       __syncwarp();  // this chunk has come for all lanes, and all are done with the stage that is filled next
       copy(slab + chunk + (shape.stages - 1) * shape.warps_k, stage == 0 ? shape.stages - 1 : stage - 1);
 
-      uint32_t a[chunk_steps][2][Dot::mmas][4];
-      const uint8_t* codes = ring + stage * Ring::stage_bytes;
+      uint32_t a[chunk_steps<Format>][2][Dot::mmas][4];
+      const uint8_t* codes = ring + stage * stage_bytes;
 #pragma unroll
-      for (int step = 0; step < chunk_steps; ++step) {
+      for (int step = 0; step < chunk_steps<Format>; ++step) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const uint32_t lo = Ring::octet(codes, g, 2 * half, step, t), hi = Ring::octet(codes, g, 2 * half + 1, step, t);
+          uint32_t lo[Format::octet_words], hi[Format::octet_words];
+          read_octet<Format>(codes, g, 2 * half, step, t, lo);
+          read_octet<Format>(codes, g, 2 * half + 1, step, t, hi);
           Format::fragments(Dot{}, lo, hi, a[step][half]);
         }
       }
@@ -256,12 +274,12 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
       for (int tile = 0; tile < n_tiles; ++tile) {
         // Rows of x that do not exist are columns of the product that nobody looks at: any row will do.
         const int m = 8 * tile + lane % 8;
-        const uint8_t* x =
-            shared + layout.x + (m < rows ? m : 0) * layout.x_row + chunk * (chunk_steps * 16 * Dot::words) + lane / 8 * 16;
+        const uint8_t* x = shared + layout.x + (m < rows ? m : 0) * layout.x_row +
+                           chunk * (chunk_steps<Format> * 16 * Dot::words) + lane / 8 * 16;
         uint32_t b[4];
         Sum products[2][4] = {}, x_sums[4] = {};
 #pragma unroll
-        for (int step = 0; step < chunk_steps; ++step) {
+        for (int step = 0; step < chunk_steps<Format>; ++step) {
           // 64 bytes of x: the four registers of a step, or the two of this one and of the next.
           constexpr int steps_per_load = 4 / Dot::words;
           if (step % steps_per_load == 0) ptx::ldmatrix_x4(b, x + step * 16 * Dot::words);
@@ -269,16 +287,21 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
           for (int i = 0; i < Dot::mmas; ++i) {
             const int word = step % steps_per_load * Dot::words + 2 * i;
             const uint32_t pair[2] = {b[word], b[word + 1]};
-            Dot::mma(products[0], a[step][0][i], pair);
-            Dot::mma(products[1], a[step][1][i], pair);
-            if constexpr (HasOffset) {
+            if constexpr (scaling == Scaling::whole_row) {
+              Dot::mma(sums[0][tile], a[step][0][i], pair);
+              Dot::mma(sums[1][tile], a[step][1][i], pair);
+            } else {
+              Dot::mma(products[0], a[step][0][i], pair);
+              Dot::mma(products[1], a[step][1][i], pair);
+            }
+            if constexpr (scaling == Scaling::pieces_with_offset) {
               constexpr uint32_t ones[4] = {Dot::ones, Dot::ones, Dot::ones, Dot::ones};
               Dot::mma(x_sums, ones, pair);
             }
           }
-          if (((step + 1) & piece_mask) != 0) continue;
+          if (scaling == Scaling::whole_row || ((step + 1) & piece_mask) != 0) continue;
           const uint8_t* parameters =
-              shared + layout.parameters + ((chunk * chunk_steps + step) >> args.piece_shift) * layout.parameter_row;
+              shared + layout.parameters + ((chunk * chunk_steps<Format> + step) >> args.piece_shift) * layout.parameter_row;
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
 #pragma unroll
@@ -286,12 +309,13 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
               const int row = 32 * warp_n + 16 * half + g + i / 2 * 8;
               const float2 scale_offset = *reinterpret_cast<const float2*>(parameters + row * sizeof(float2));
               float product = Dot::template to_float<Format::int8_factor>(products[half][i]);
-              if constexpr (HasOffset) product = __fmaf_rn(scale_offset.y, Dot::template to_float<1>(x_sums[i]), product);
+              if constexpr (scaling == Scaling::pieces_with_offset)
+                product = __fmaf_rn(scale_offset.y, Dot::template to_float<1>(x_sums[i]), product);
               sums[half][tile][i] = __fmaf_rn(scale_offset.x, product, sums[half][tile][i]);
               products[half][i] = 0;
             }
           }
-          if constexpr (HasOffset) x_sums[0] = x_sums[1] = x_sums[2] = x_sums[3] = 0;
+          if constexpr (scaling == Scaling::pieces_with_offset) x_sums[0] = x_sums[1] = x_sums[2] = x_sums[3] = 0;
         }
       }
     }
@@ -299,7 +323,7 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
 
   ptx::cp_async_wait<0>();
   __syncthreads();  // nobody reads the ring, x or parameters any more: now sums lie there
-  float* const block_sums = reinterpret_cast<float*>(shared);
+  Total* const block_sums = reinterpret_cast<Total*>(shared);
   constexpr int sum_row = mma_sum_row(shape);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -315,14 +339,14 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
   __syncthreads();
   for (int i = thread; i < rows * shape.block_rows(); i += threads) {
     const int m = i / shape.block_rows(), row = i % shape.block_rows();
-    float sum = 0;
+    Total sum = 0;
 #pragma unroll
     for (int k = 0; k < shape.warps_k; ++k) sum += block_sums[(k * shape.block_m() + m) * sum_row + row];
     if (n0 + row >= N) continue;
     if (args.partial == nullptr) {
-      finish(args.product, m0 + m, n0 + row, sum);
+      finish_total(args.product, m0 + m, n0 + row, sum);
     } else {
-      args.partial[(int64_t{blockIdx.y} * M + m0 + m) * N + n0 + row] = sum;
+      static_cast<Total*>(args.partial)[(int64_t{blockIdx.y} * M + m0 + m) * N + n0 + row] = sum;
     }
   }
 }
@@ -332,14 +356,16 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
 // Whether the kernel can read the weight: rows aligned to 4 bytes, groups that are made of whole steps or are the whole row.
 template <class Format>
 bool supports_mm_mma(const typename Format::Weight& w) {
-  return reinterpret_cast<uintptr_t>(w.packed) % 4 == 0 && (w.packed_row_stride % 4 == 0 || w.N == 1) &&
+  return reinterpret_cast<uintptr_t>(Format::bytes(w)) % 4 == 0 && (Format::row_stride(w) % 4 == 0 || w.N == 1) &&
          (w.group_size % step_k == 0 || w.group_size >= w.K);
 }
 
-// Steps in a piece: as many as always lie in one group.
-inline int mma_piece_shift(int64_t group_size, int64_t K) {
-  if (group_size >= K || group_size % (4 * step_k) == 0) return 2;
-  return group_size % (2 * step_k) == 0 ? 1 : 0;
+// log2 of the steps in a piece: as many as always lie in one group and in one chunk.
+template <class Format>
+int mma_piece_shift(int64_t group_size, int64_t K) {
+  int shift = 0;
+  while (2 << shift <= chunk_steps<Format> && (group_size >= K || group_size % ((2 << shift) * step_k) == 0)) ++shift;
+  return shift;
 }
 
 // The largest slab with which as many blocks as intended fit on a multiprocessor, or else one: fewer barriers. 0 if nothing fits.
@@ -363,10 +389,10 @@ Status launch_mm_mma(MmaArgs<Format> args, const MmaPlan& plan, const Context& c
   const typename Format::Weight& w = args.product.weight;
   const int64_t M = args.product.mm.M;
   const int m_rows = static_cast<int>(M < shape.block_m() ? M : shape.block_m());
-  args.piece_shift = mma_piece_shift(w.group_size, w.K);
+  args.piece_shift = mma_piece_shift<Format>(w.group_size, w.K);
   args.slab_chunks = mma_slab_chunks<Format, Dot>(shape, m_rows, args.piece_shift, context.device);
   args.split_chunks = static_cast<int>(plan.split.split_chunks);
-  args.copies_16 = reinterpret_cast<uintptr_t>(w.packed) % 16 == 0 && (w.packed_row_stride % 16 == 0 || w.N == 1);
+  args.copies_16 = reinterpret_cast<uintptr_t>(Format::bytes(w)) % 16 == 0 && (Format::row_stride(w) % 16 == 0 || w.N == 1);
   if (args.slab_chunks == 0) {
     return set_last_error(Status::cuda_failed, "mm_mma_kernel", "this device has too little shared memory");
   }
@@ -374,24 +400,35 @@ Status launch_mm_mma(MmaArgs<Format> args, const MmaPlan& plan, const Context& c
   const int shared_bytes = layout_bytes > mma_sum_bytes(shape) ? layout_bytes : mma_sum_bytes(shape);
   const dim3 grid(static_cast<unsigned>(ceil_div(w.N, shape.block_rows())), static_cast<unsigned>(plan.split.splits),
                   static_cast<unsigned>(ceil_div(M, shape.block_m())));
-  const auto kernel =
-      w.zero_point == nullptr ? mm_mma_kernel<Format, Dot, ShapeIndex, false> : mm_mma_kernel<Format, Dot, ShapeIndex, true>;
-  const Status status = launch("mm_mma_kernel", kernel, grid, dim3(shape.threads()), shared_bytes, context.stream, args);
-  if (status != Status::ok || args.partial == nullptr) return status;
-  return launch("mm_add_splits_kernel", mm_add_splits_kernel<Format>, grid_of(ceil_div(w.N, 256), M), dim3(256), 0,
-                context.stream, args.product, args.partial, static_cast<int>(plan.split.splits));
+  const auto launch_with = [&](auto kernel, auto add_splits) {
+    const Status status = launch("mm_mma_kernel", kernel, grid, dim3(shape.threads()), shared_bytes, context.stream, args);
+    if (status != Status::ok || args.partial == nullptr) return status;
+    return launch("mm_add_splits_kernel", add_splits, grid_of(ceil_div(w.N, 256), M), dim3(256), 0, context.stream, args.product,
+                  args.partial, static_cast<int>(plan.split.splits));
+  };
+  if constexpr (Format::has_offsets) {
+    if (Format::has_offset(w)) {
+      return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::pieces_with_offset>,
+                         mm_add_splits_kernel<Format, float>);
+    }
+  } else if constexpr (std::is_same_v<Dot, Int8Dot>) {
+    if (w.group_size >= w.K && w.K <= Format::exact_k) {
+      return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::whole_row>, mm_add_splits_kernel<Format, int32_t>);
+    }
+  }
+  return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::pieces>, mm_add_splits_kernel<Format, float>);
 }
 
 // The product by the plan. `partial`: plan.partial_bytes() on the device. x8 and product.x_scale: the quantized x, or null.
 template <class Format, class Dot>
-Status run_mm_mma(const Product<Format>& product, const uint8_t* x8, int64_t x8_row_bytes, float* partial, const MmaPlan& plan,
+Status run_mm_mma(const Product<Format>& product, const uint8_t* x8, int64_t x8_row_bytes, void* partial, const MmaPlan& plan,
                   const Context& context) {
   const int64_t x_size = size_of(product.mm.x_type);
   for (int64_t m = 0; m < product.mm.M; m += plan.rows_per_launch) {
     MmaArgs<Format> args{};
     args.product = product;
     if (product.weight.N == 1)
-      args.product.weight.packed_row_stride = 0;  // means nothing, and need not be a multiple of anything
+      Format::row_stride(args.product.weight) = 0;  // means nothing, and need not be a multiple of anything
     args.product.mm.M = product.mm.M - m < plan.rows_per_launch ? product.mm.M - m : plan.rows_per_launch;
     args.product.mm.x = static_cast<const uint8_t*>(product.mm.x) + m * product.mm.x_row_stride * x_size;
     args.product.mm.y = static_cast<uint8_t*>(product.mm.y) + m * product.weight.N * x_size;
@@ -409,6 +446,26 @@ Status run_mm_mma(const Product<Format>& product, const uint8_t* x8, int64_t x8_
     if (status != Status::ok) return status;
   }
   return Status::ok;
+}
+
+template <class Format>
+MmaPlan mma_plan_of(const MmArgs& mm, const typename Format::Weight& weight, const Device& device) {
+  return mma_plan(mm.M, weight.N, weight.K, chunk_k<Format>, batch_invariant(), device);
+}
+
+// The product of x in fp16 or bf16, and that of x quantized into the workspace first.
+template <class Format>
+Status multiply_mma(const MmArgs& mm, const typename Format::Weight& weight, const Context& context) {
+  const auto run = mm.x_type == FloatType::bf16 ? run_mm_mma<Format, Bf16Dot> : run_mm_mma<Format, F16Dot>;
+  return run({mm, weight, nullptr}, nullptr, 0, context.workspace, mma_plan_of<Format>(mm, weight, context.device), context);
+}
+template <class Format>
+Status multiply_dynamic_mma(const MmArgs& mm, const typename Format::Weight& weight, const Context& context) {
+  const QuantizedX x(mm.M, weight.K, context.workspace);
+  const Status status = quantize_activations(mm, weight.K, Format::octet_order, x.q, x.scale, context);
+  if (status != Status::ok) return status;
+  return run_mm_mma<Format, Int8Dot>({mm, weight, x.scale}, x.q, x.row_bytes, x.rest,
+                                     mma_plan_of<Format>(mm, weight, context.device), context);
 }
 
 }  // namespace torchao_ops::cuda

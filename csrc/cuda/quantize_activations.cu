@@ -2,7 +2,7 @@
 
 #include "csrc/cuda/elements.cuh"
 #include "csrc/cuda/launch.cuh"
-#include "csrc/cuda/mm_dot.cuh"
+#include "csrc/cuda/ptx.cuh"
 #include "csrc/cuda/warp.cuh"
 
 namespace torchao_ops::cuda {
@@ -13,7 +13,8 @@ constexpr int threads = 256;
 // A block takes a row: its largest magnitude first, then the codes. A thread takes octets. The row is read twice, the second time from the cache.
 template <class T>
 __global__ void __launch_bounds__(threads)
-    quantize_activations_kernel(const T* x, int64_t x_row_stride, int64_t K, uint8_t* q, int64_t q_row_bytes, float* scale) {
+    quantize_activations_kernel(const T* x, int64_t x_row_stride, int64_t K, OctetOrder order, uint8_t* q, int64_t q_row_bytes,
+                                float* scale) {
   TORCHAO_OPS_SHARED_ARRAY(float, warp_magnitudes, [threads / 32]);
   const int64_t m = blockIdx.x;
   const T* row = x + m * x_row_stride;
@@ -50,21 +51,20 @@ __global__ void __launch_bounds__(threads)
         codes[i / 4] |= (static_cast<uint32_t>(static_cast<int>(code)) & 0xffu) << 8 * (i % 4);
       }
     }
-    uint32_t registers[2];
-    Int8Dot::order_octet(codes, registers);
-    uint8_t* step = q + m * q_row_bytes + quantized_place(8 * octet);
-    *reinterpret_cast<uint32_t*>(step) = registers[0];
-    *reinterpret_cast<uint32_t*>(step + 16) = registers[1];
+    uint8_t* step = q + m * q_row_bytes + quantized_place(order, 8 * octet);
+    const bool halves = order == OctetOrder::halves;
+    *reinterpret_cast<uint32_t*>(step) = halves ? codes[0] : __byte_perm(codes[0], codes[1], 0x6420);
+    *reinterpret_cast<uint32_t*>(step + 16) = halves ? codes[1] : __byte_perm(codes[0], codes[1], 0x7531);
   }
 }
 
 }  // namespace
 
-Status quantize_activations(const MmArgs& mm, int64_t K, uint8_t* q, float* scale, const Context& context) {
+Status quantize_activations(const MmArgs& mm, int64_t K, OctetOrder order, uint8_t* q, float* scale, const Context& context) {
   return with_float_type(mm.x_type, [&](auto type) {
     using T = decltype(type);
     return launch("quantize_activations_kernel", quantize_activations_kernel<T>, dim3(static_cast<unsigned>(mm.M)), dim3(threads),
-                  0, context.stream, static_cast<const T*>(mm.x), mm.x_row_stride, K, q, quantized_row_bytes(K), scale);
+                  0, context.stream, static_cast<const T*>(mm.x), mm.x_row_stride, K, order, q, quantized_row_bytes(K), scale);
   });
 }
 

@@ -4,20 +4,43 @@
 #include <cstdint>
 
 #include "csrc/cuda/device.h"
-#include "csrc/cuda/mm_mma.h"
+#include "csrc/spec/formats.h"
 #include "csrc/spec/mm.h"
 
 namespace torchao_ops::cuda {
 
-// Bytes of a quantized row: whole chunks, zeros from K on.
-constexpr int64_t quantized_row_bytes(int64_t K) { return ceil_div(K, chunk_k) * chunk_k; }
+// Bytes of a quantized row: zeros from K on, up to a multiple of any chunk (mm_mma.h).
+constexpr int64_t quantized_row_bytes(int64_t K) { return ceil_div(K, 128) * 128; }
 
-// Where element k of a row lies: in each step of 32, the even elements of the four octets, then the odd ones (Int8Dot in mm_dot.cuh).
-TORCHAO_OPS_CONSTEXPR int64_t quantized_place(int64_t k) { return k / 32 * 32 + k % 2 * 16 + k % 32 / 8 * 4 + k % 8 / 2; }
+// The order of q in each step of 32: the four octets' first registers, then their second ones (mm_dot.cuh). The first holds an octet's even
+// elements, or the first four.
+enum class OctetOrder { even_odd, halves };
+
+// Where element k of a row lies.
+TORCHAO_OPS_CONSTEXPR int64_t quantized_place(OctetOrder order, int64_t k) {
+  const int64_t in_octet = order == OctetOrder::even_odd ? k % 2 * 16 + k % 8 / 2 : k % 8 / 4 * 16 + k % 4;
+  return k / 32 * 32 + k % 32 / 8 * 4 + in_octet;
+}
+
+// Quantized rows of x in a workspace: fp32 scales [M], then int8 [M, quantized_row_bytes(K)]. What else a product keeps there follows.
+struct QuantizedX {
+  float* scale;
+  uint8_t* q;
+  int64_t row_bytes;
+  void* rest;
+
+  static constexpr int64_t scale_bytes(int64_t M) { return workspace_aligned(M * static_cast<int64_t>(sizeof(float))); }
+  static constexpr int64_t bytes(int64_t M, int64_t K) { return scale_bytes(M) + workspace_aligned(M * quantized_row_bytes(K)); }
+  QuantizedX(int64_t M, int64_t K, void* workspace)
+      : scale(static_cast<float*>(workspace)),
+        q(static_cast<uint8_t*>(workspace) + scale_bytes(M)),
+        row_bytes(quantized_row_bytes(K)),
+        rest(static_cast<uint8_t*>(workspace) + bytes(M, K)) {}
+};
 
 // scale[m] = max|x[m]| / 127 in fp32, q = clamp(round_half_even(x / scale), -127, 127). For a row with NaN or Inf, and for one whose scale underflows to 0
 // though the row is not zero: scale NaN and zeros.
 //   q: int8 [M, quantized_row_bytes(K)], aligned to 16 bytes;  scale: fp32 [M]
-Status quantize_activations(const MmArgs& mm, int64_t K, uint8_t* q, float* scale, const Context& context);
+Status quantize_activations(const MmArgs& mm, int64_t K, OctetOrder order, uint8_t* q, float* scale, const Context& context);
 
 }  // namespace torchao_ops::cuda

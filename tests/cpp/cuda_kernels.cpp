@@ -28,9 +28,13 @@ std::vector<Operand> operands_of(int4::Weight& w) {
           matrix(w.zero_point, Role::input, w.N, G, w.zero_point_row_stride, size_of(w.zero_point_type))};
 }
 
-}  // namespace
+std::vector<Operand> operands_of(int8::Weight& w) {
+  return {matrix(w.codes, Role::input, w.N, w.K, w.row_stride, 1),
+          matrix(w.scale, Role::input, w.N, group_count(w.K, w.group_size), w.scale_row_stride, size_of(w.scale_type))};
+}
 
-std::vector<Operand> operands_of(Int4MmArgs& args) {
+template <class Args>
+std::vector<Operand> operands_of_product(Args& args) {
   MmArgs& mm = args.mm;
   std::vector<Operand> operands = operands_of(args.weight);
   operands.push_back(matrix(mm.x, Role::input, mm.M, args.weight.K, mm.x_row_stride, size_of(mm.x_type)));
@@ -39,6 +43,20 @@ std::vector<Operand> operands_of(Int4MmArgs& args) {
   return operands;
 }
 
+template <class Args>
+std::vector<Operand> operands_of_dequantize(Args& args) {
+  std::vector<Operand> operands = operands_of(args.weight);
+  operands.push_back(array(args.out, Role::output, args.weight.N * args.weight.K, size_of(args.out_type)));
+  return operands;
+}
+
+}  // namespace
+
+std::vector<Operand> operands_of(Int4MmArgs& args) { return operands_of_product(args); }
+std::vector<Operand> operands_of(Int8MmArgs& args) { return operands_of_product(args); }
+std::vector<Operand> operands_of(Int4DequantizeArgs& args) { return operands_of_dequantize(args); }
+std::vector<Operand> operands_of(Int8DequantizeArgs& args) { return operands_of_dequantize(args); }
+
 std::vector<Operand> operands_of(Int4QuantizeArgs& args) {
   const int64_t groups = args.N * group_count(args.K, args.group_size), element_bytes = size_of(args.type);
   return {matrix(args.weight, Role::input, args.N, args.K, args.weight_row_stride, element_bytes),
@@ -46,10 +64,11 @@ std::vector<Operand> operands_of(Int4QuantizeArgs& args) {
           array(args.scale, Role::output, groups, element_bytes), array(args.zero_point, Role::output, groups, element_bytes)};
 }
 
-std::vector<Operand> operands_of(Int4DequantizeArgs& args) {
-  std::vector<Operand> operands = operands_of(args.weight);
-  operands.push_back(array(args.out, Role::output, args.weight.N * args.weight.K, size_of(args.out_type)));
-  return operands;
+std::vector<Operand> operands_of(Int8QuantizeArgs& args) {
+  const int64_t element_bytes = size_of(args.type);
+  return {matrix(args.weight, Role::input, args.N, args.K, args.weight_row_stride, element_bytes),
+          array(args.codes, Role::output, args.N * args.K, 1),
+          array(args.scale, Role::output, args.N * group_count(args.K, args.group_size), element_bytes)};
 }
 
 int multiprocessors_for(const Operand& weight, const cuda::Device& device) {

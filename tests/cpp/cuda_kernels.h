@@ -9,6 +9,9 @@
 #include "csrc/spec/int4_dequantize.h"
 #include "csrc/spec/int4_mm.h"
 #include "csrc/spec/int4_quantize.h"
+#include "csrc/spec/int8_dequantize.h"
+#include "csrc/spec/int8_mm.h"
+#include "csrc/spec/int8_quantize.h"
 #include "csrc/spec/parallel.h"
 #include "tests/cpp/cuda_memory.h"
 
@@ -25,6 +28,9 @@ struct Operand {
 std::vector<Operand> operands_of(Int4MmArgs& args);
 std::vector<Operand> operands_of(Int4QuantizeArgs& args);
 std::vector<Operand> operands_of(Int4DequantizeArgs& args);
+std::vector<Operand> operands_of(Int8MmArgs& args);
+std::vector<Operand> operands_of(Int8QuantizeArgs& args);
+std::vector<Operand> operands_of(Int8DequantizeArgs& args);
 
 // The operands on the device, and the args' pointers set to them.
 class OnDevice {

@@ -12,6 +12,13 @@
 #include "csrc/cuda/int4_mm_prefill.h"
 #include "csrc/cuda/int4_mm_simt.h"
 #include "csrc/cuda/int4_quantize.h"
+#include "csrc/cuda/int8_dequantize.h"
+#include "csrc/cuda/int8_dynamic_mm.h"
+#include "csrc/cuda/int8_mm.h"
+#include "csrc/cuda/int8_mm_mma.h"
+#include "csrc/cuda/int8_mm_prefill.h"
+#include "csrc/cuda/int8_mm_simt.h"
+#include "csrc/cuda/int8_quantize.h"
 #include "tests/cpp/cuda_kernels.h"
 #else
 #include "csrc/cpu/int4_dequantize.h"
@@ -36,44 +43,77 @@ constexpr bool emulated = false;
 
 #ifdef TORCHAO_OPS_TEST_CUDA
 
-// A line's supports(): the kernel's own, and what the device's memory holds. Alignment is the same on the device as on the host.
-bool fits(const Int4MmArgs& args) { return fits_on_device(args); }
-bool fits_mma(const Int4MmArgs& args) { return cuda::supports_int4_mm_mma(args) && fits_on_device(args); }
-bool fits_dynamic_mma(const Int4MmArgs& args) { return cuda::supports_int4_dynamic_mm_mma(args) && fits_on_device(args); }
+// A line's supports(): the kernel's own, if it has one, and what the device's memory holds. Alignment is the same on the device as on the host.
+template <class Args>
+bool fits(const Args& args) {
+  return fits_on_device(args);
+}
+template <class Args, bool (*supports)(const Args&)>
+bool fits_and(const Args& args) {
+  return supports(args) && fits_on_device(args);
+}
 // cuBLASLt takes no empty operands.
-bool fits_prefill(const Int4MmArgs& args) {
+template <class Args>
+bool fits_prefill(const Args& args) {
   return args.mm.M > 0 && args.weight.N > 0 && args.weight.K > 0 && cuda::gemm_is_available() && fits_on_device(args);
 }
 
-template <Status (*kernel)(const Int4MmArgs&, const cuda::Context&),
-          int64_t (*workspace_bytes)(const Int4MmArgs&, const cuda::Device&)>
-constexpr auto run_mm = run_cuda<Int4MmArgs, kernel, workspace_bytes>;
-
 const Int4MmKernel all_int4_mm[] = {
-    {"cuda_int4_mm", Needs::cuda, fits, run_mm<cuda::int4_mm, cuda::int4_mm_workspace_bytes>, batch_invariant()},
-    {"cuda_int4_mm_mma", Needs::cuda, fits_mma, run_mm<cuda::int4_mm_mma, cuda::int4_mm_mma_workspace_bytes>, batch_invariant()},
-    {"cuda_int4_mm_simt", Needs::cuda, fits, run_mm<cuda::int4_mm_simt, cuda::int4_mm_simt_workspace_bytes>},
-    {"cuda_int4_mm_prefill", Needs::cuda, fits_prefill, run_mm<cuda::int4_mm_prefill, cuda::int4_mm_prefill_workspace_bytes>,
-     false},
+    {"cuda_int4_mm", Needs::cuda, fits<Int4MmArgs>, run_cuda<Int4MmArgs, cuda::int4_mm, cuda::int4_mm_workspace_bytes>,
+     batch_invariant()},
+    {"cuda_int4_mm_mma", Needs::cuda, fits_and<Int4MmArgs, cuda::supports_int4_mm_mma>,
+     run_cuda<Int4MmArgs, cuda::int4_mm_mma, cuda::int4_mm_mma_workspace_bytes>, batch_invariant()},
+    {"cuda_int4_mm_simt", Needs::cuda, fits<Int4MmArgs>,
+     run_cuda<Int4MmArgs, cuda::int4_mm_simt, cuda::int4_mm_simt_workspace_bytes>},
+    {"cuda_int4_mm_prefill", Needs::cuda, fits_prefill<Int4MmArgs>,
+     run_cuda<Int4MmArgs, cuda::int4_mm_prefill, cuda::int4_mm_prefill_workspace_bytes>, false},
 };
 
 const Int4MmKernel all_int4_dynamic_mm[] = {
-    {"cuda_int4_dynamic_mm", Needs::cuda, fits, run_mm<cuda::int4_dynamic_mm, cuda::int4_dynamic_mm_workspace_bytes>,
-     batch_invariant()},
-    {"cuda_int4_dynamic_mm_mma", Needs::cuda, fits_dynamic_mma,
-     run_mm<cuda::int4_dynamic_mm_mma, cuda::int4_dynamic_mm_mma_workspace_bytes>, batch_invariant()},
-    {"cuda_int4_dynamic_mm_simt", Needs::cuda, fits,
-     run_mm<cuda::int4_dynamic_mm_simt, cuda::int4_dynamic_mm_simt_workspace_bytes>},
+    {"cuda_int4_dynamic_mm", Needs::cuda, fits<Int4MmArgs>,
+     run_cuda<Int4MmArgs, cuda::int4_dynamic_mm, cuda::int4_dynamic_mm_workspace_bytes>, batch_invariant()},
+    {"cuda_int4_dynamic_mm_mma", Needs::cuda, fits_and<Int4MmArgs, cuda::supports_int4_dynamic_mm_mma>,
+     run_cuda<Int4MmArgs, cuda::int4_dynamic_mm_mma, cuda::int4_dynamic_mm_mma_workspace_bytes>, batch_invariant()},
+    {"cuda_int4_dynamic_mm_simt", Needs::cuda, fits<Int4MmArgs>,
+     run_cuda<Int4MmArgs, cuda::int4_dynamic_mm_simt, cuda::int4_dynamic_mm_simt_workspace_bytes>},
 };
 
 const Int4QuantizeKernel all_int4_quantize[] = {
-    {"cuda_int4_quantize", Needs::cuda, [](const Int4QuantizeArgs& args) { return fits_on_device(args); },
-     run_cuda<Int4QuantizeArgs, cuda::int4_quantize, no_workspace>},
+    {"cuda_int4_quantize", Needs::cuda, fits<Int4QuantizeArgs>, run_cuda<Int4QuantizeArgs, cuda::int4_quantize, no_workspace>},
 };
 
 const Int4DequantizeKernel all_int4_dequantize[] = {
-    {"cuda_int4_dequantize", Needs::cuda, [](const Int4DequantizeArgs& args) { return fits_on_device(args); },
+    {"cuda_int4_dequantize", Needs::cuda, fits<Int4DequantizeArgs>,
      run_cuda<Int4DequantizeArgs, cuda::int4_dequantize, no_workspace>},
+};
+
+const Int8MmKernel all_int8_mm[] = {
+    {"cuda_int8_mm", Needs::cuda, fits<Int8MmArgs>, run_cuda<Int8MmArgs, cuda::int8_mm, cuda::int8_mm_workspace_bytes>,
+     batch_invariant()},
+    {"cuda_int8_mm_mma", Needs::cuda, fits_and<Int8MmArgs, cuda::supports_int8_mm_mma>,
+     run_cuda<Int8MmArgs, cuda::int8_mm_mma, cuda::int8_mm_mma_workspace_bytes>, batch_invariant()},
+    {"cuda_int8_mm_simt", Needs::cuda, fits<Int8MmArgs>,
+     run_cuda<Int8MmArgs, cuda::int8_mm_simt, cuda::int8_mm_simt_workspace_bytes>},
+    {"cuda_int8_mm_prefill", Needs::cuda, fits_prefill<Int8MmArgs>,
+     run_cuda<Int8MmArgs, cuda::int8_mm_prefill, cuda::int8_mm_prefill_workspace_bytes>, false},
+};
+
+const Int8MmKernel all_int8_dynamic_mm[] = {
+    {"cuda_int8_dynamic_mm", Needs::cuda, fits<Int8MmArgs>,
+     run_cuda<Int8MmArgs, cuda::int8_dynamic_mm, cuda::int8_dynamic_mm_workspace_bytes>, batch_invariant()},
+    {"cuda_int8_dynamic_mm_mma", Needs::cuda, fits_and<Int8MmArgs, cuda::supports_int8_dynamic_mm_mma>,
+     run_cuda<Int8MmArgs, cuda::int8_dynamic_mm_mma, cuda::int8_dynamic_mm_mma_workspace_bytes>, batch_invariant()},
+    {"cuda_int8_dynamic_mm_simt", Needs::cuda, fits<Int8MmArgs>,
+     run_cuda<Int8MmArgs, cuda::int8_dynamic_mm_simt, cuda::int8_dynamic_mm_simt_workspace_bytes>},
+};
+
+const Int8QuantizeKernel all_int8_quantize[] = {
+    {"cuda_int8_quantize", Needs::cuda, fits<Int8QuantizeArgs>, run_cuda<Int8QuantizeArgs, cuda::int8_quantize, no_workspace>},
+};
+
+const Int8DequantizeKernel all_int8_dequantize[] = {
+    {"cuda_int8_dequantize", Needs::cuda, fits<Int8DequantizeArgs>,
+     run_cuda<Int8DequantizeArgs, cuda::int8_dequantize, no_workspace>},
 };
 
 #else
@@ -222,12 +262,10 @@ std::vector<Int4MmKernel> int4_mm_kernels() { return runnable(all_int4_mm); }
 std::vector<Int4MmKernel> int4_dynamic_mm_kernels() { return runnable(all_int4_dynamic_mm); }
 std::vector<Int4QuantizeKernel> int4_quantize_kernels() { return runnable(all_int4_quantize); }
 std::vector<Int4DequantizeKernel> int4_dequantize_kernels() { return runnable(all_int4_dequantize); }
-#ifndef TORCHAO_OPS_TEST_CUDA  // no CUDA kernels yet
 std::vector<Int8MmKernel> int8_mm_kernels() { return runnable(all_int8_mm); }
 std::vector<Int8MmKernel> int8_dynamic_mm_kernels() { return runnable(all_int8_dynamic_mm); }
 std::vector<Int8QuantizeKernel> int8_quantize_kernels() { return runnable(all_int8_quantize); }
 std::vector<Int8DequantizeKernel> int8_dequantize_kernels() { return runnable(all_int8_dequantize); }
-#endif
 
 void count_case(const char* kernel_name) { ++rows().at(kernel_name).cases; }
 

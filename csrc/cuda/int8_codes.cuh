@@ -1,0 +1,104 @@
+// int8 codes as operands of tensor cores: what mm_mma.cuh asks of a weight format.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#include "csrc/cuda/elements.cuh"
+#include "csrc/cuda/mm_dot.cuh"
+#include "csrc/cuda/quantize_activations.h"
+#include "csrc/spec/formats.h"
+#include "csrc/spec/int8_mm.h"
+
+namespace torchao_ops::cuda {
+
+// The operand is the code, which is exact in every type.
+struct Int8 {
+  using Weight = int8::Weight;
+  static constexpr int octet_words = 2;  // of 4 codes
+
+  // Rows in memory.
+  __host__ __device__ static const uint8_t* bytes(const Weight& w) { return reinterpret_cast<const uint8_t*>(w.codes); }
+  __host__ __device__ static int64_t& row_stride(Weight& w) { return w.row_stride; }  // in bytes
+  __host__ __device__ static int64_t row_stride(const Weight& w) { return w.row_stride; }
+  __host__ __device__ static int64_t row_bytes(const Weight& w) { return w.K; }
+
+  static Weight rows(Weight w, int64_t n, int64_t count) {
+    w.codes += n * w.row_stride;
+    w.scale = static_cast<const uint8_t*>(w.scale) + n * w.scale_row_stride * size_of(w.scale_type);
+    w.N = count;
+    return w;
+  }
+
+  static constexpr float operand_zero = 0;  // the code whose operand is 0
+  static constexpr bool has_offsets = false;
+  static constexpr int64_t exact_k = int8_exact_k;
+
+  // w = scale * operand.
+  __device__ static float scale(const Weight& w, int64_t n, int64_t group) { return w.scale_at(n, group); }
+  __device__ static float offset(const Weight&, int64_t, int64_t) { return 0; }
+  // One element, exactly as int8_dequantize has it in fp32.
+  __device__ static float element(const Weight& w, int64_t n, int64_t k) {
+    return static_cast<float>(w.code(n, k)) * w.scale_at(n, group_of(k, w.group_size));
+  }
+
+  // Where a 16-byte piece of a chunk of a row lies in shared memory: half a warp reads 8 bytes each of 4 rows, which are two adjacent pieces, and two
+  // rows of 64 bytes cover the 32 banks, so pairs of rows have their pairs of pieces exchanged.
+  __device__ __forceinline__ static int permuted(int row, int piece) { return piece ^ (row & 2); }
+
+  // The fragments of 16 rows and 32 columns: this lane has the octet `lo` of row g and `hi` of row g + 8. The columns are taken in the order that
+  // costs no shuffling of codes, and order_octet brings x into the same: a 16-bit operand has the pairs (0, 2), (1, 3), (4, 6), (5, 7).
+  template <class Dot>
+  __device__ __forceinline__ static void fragments(Dot, const uint32_t (&lo)[2], const uint32_t (&hi)[2], uint32_t (&a)[2][4]) {
+    using Element = typename Dot::Element;
+#pragma unroll
+    for (int word = 0; word < 2; ++word) {
+      a[word][0] = pair(Element{}, lo[word]);
+      a[word][1] = pair(Element{}, hi[word]);
+      a[word][2] = pair(Element{}, lo[word] >> 8);
+      a[word][3] = pair(Element{}, hi[word] >> 8);
+    }
+  }
+  // Elements (0, 1), (2, 3), (4, 5), (6, 7) of an octet of x in, its registers out.
+  __device__ __forceinline__ static void order_octet(const uint32_t (&in)[4], uint32_t (&out)[4]) {
+    out[0] = __byte_perm(in[0], in[1], 0x5410);
+    out[1] = __byte_perm(in[0], in[1], 0x7632);
+    out[2] = __byte_perm(in[2], in[3], 0x5410);
+    out[3] = __byte_perm(in[2], in[3], 0x7632);
+  }
+
+  // Bytes as they are.
+  __device__ __forceinline__ static void fragments(Int8Dot, const uint32_t (&lo)[2], const uint32_t (&hi)[2],
+                                                   uint32_t (&a)[1][4]) {
+    a[0][0] = lo[0];
+    a[0][1] = hi[0];
+    a[0][2] = lo[1];
+    a[0][3] = hi[1];
+  }
+  static constexpr OctetOrder octet_order = OctetOrder::halves;
+  // What the 8-bit operand is too large by.
+  static constexpr int int8_factor = 1;
+
+  // The codes of an octet as fp32, 0 from K on.
+  __device__ __forceinline__ static void operands(const Weight& w, const uint8_t* row, int64_t k, float (&values)[8]) {
+    const uint64_t codes = load_int8_octet(row, k, w.K);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) values[i] = static_cast<float>(static_cast<int8_t>(codes >> 8 * i));
+  }
+
+ private:
+  // Bytes 0 and 2 of a word as bf16: the low 7 bits OR-ed into 128 are 128 + them, and the top bit, which means -128, is where the last bit of bf16's
+  // exponent is: OR-ed into -128 it makes -256. Their sum is the code, exactly.
+  __device__ __forceinline__ static uint32_t pair(__nv_bfloat16, uint32_t word) {
+    return add_pairs<__nv_bfloat16>(ptx::and_or(word, 0x007f007fu, 0x43004300u), ptx::and_or(word, 0x00800080u, 0xc300c300u));
+  }
+  // As fp16: a byte with its top bit flipped is code + 128 and OR-ed into 1024 it is 1152 + code.
+  __device__ __forceinline__ static uint32_t pair(__half, uint32_t word) {
+    return add_pairs<__half>(ptx::and_or(word, 0x00ff00ffu, 0x64006400u) ^ 0x00800080u, 0xe480e480u);
+  }
+};
+
+}  // namespace torchao_ops::cuda

@@ -1,0 +1,9 @@
+// The kernels of int8_dynamic_mm_mma.
+#include "csrc/cuda/int8_codes.cuh"
+#include "csrc/cuda/mm_mma.cuh"
+
+namespace torchao_ops::cuda {
+
+template Status run_mm_mma<Int8, Int8Dot>(const Product<Int8>&, const uint8_t*, int64_t, void*, const MmaPlan&, const Context&);
+
+}  // namespace torchao_ops::cuda
