@@ -21,6 +21,10 @@ STABLE_TORCH_LIBRARY_FRAGMENT(torchao, library) {
   library.def(
       "int4_dynamic_mm(Tensor x, Tensor weight_packed, Tensor weight_scale, Tensor? weight_zero_point, int group_size,"
       " Tensor? bias=None) -> Tensor");
+  library.def("int8_quantize(Tensor weight, int group_size=0) -> (Tensor weight, Tensor weight_scale)");
+  library.def("int8_dequantize(Tensor weight, Tensor weight_scale, int group_size=0, ScalarType? dtype=None) -> Tensor");
+  library.def("int8_mm(Tensor x, Tensor weight, Tensor weight_scale, int group_size=0, Tensor? bias=None) -> Tensor");
+  library.def("int8_dynamic_mm(Tensor x, Tensor weight, Tensor weight_scale, int group_size=0, Tensor? bias=None) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(torchao, CompositeExplicitAutograd, library) {
@@ -34,6 +38,10 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CPU, library) {
   library.impl("int4_dequantize", TORCH_BOX(&cpu::op_int4_dequantize));
   library.impl("int4_mm", TORCH_BOX(&cpu::op_int4_mm));
   library.impl("int4_dynamic_mm", TORCH_BOX(&cpu::op_int4_dynamic_mm));
+  library.impl("int8_quantize", TORCH_BOX(&cpu::op_int8_quantize));
+  library.impl("int8_dequantize", TORCH_BOX(&cpu::op_int8_dequantize));
+  library.impl("int8_mm", TORCH_BOX(&cpu::op_int8_mm));
+  library.impl("int8_dynamic_mm", TORCH_BOX(&cpu::op_int8_dynamic_mm));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(torchao, CUDA, library) {

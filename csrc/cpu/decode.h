@@ -17,6 +17,8 @@
 //   chunk_k       codes in a chunk, a multiple of 32. If it is 32 it may lie anyhow in the lanes; otherwise the lanes of a vector, from the first to the last,
 //                 hold units of 32 consecutive codes: repeat(p) gives the lanes of unit u p[u]
 //   parts         steps in which the codes of a chunk come
+//   max_step      chunks of a group that may be summed before they are scaled and added to the sum of what came before; rounding errors grow with
+//                 it. whole_groups: any number
 //   Activation    element of the permuted x
 //   Sum           lanes of sums: start(X), add_product, finish(sum, X, zero_point less offset)
 //   uses_lane_sums  whether start and finish want X by lane
@@ -36,6 +38,8 @@
 
 namespace torchao_ops {
 namespace {
+
+constexpr int64_t whole_groups = int64_t{1} << 40;
 
 // How the scales of a row lie in its chunks.
 enum class Groups {
@@ -79,7 +83,8 @@ class Decode {
                                                                       : Groups::narrow),
         chunks_(ceil_div(K_, chunk_k)),
         full_chunks_(K_ / chunk_k),
-        chunks_per_step_(groups_ == Groups::narrow ? 1 : chunks_in_wide_group()),
+        chunks_per_step_(groups_ == Groups::narrow ? 1 : chunks_in_step()),
+        steps_per_group_(groups_ == Groups::narrow ? 1 : chunks_in_wide_group() / chunks_per_step_),
         steps_(groups_ == Groups::exact ? 1 : ceil_div(full_chunks_, chunks_per_step_) + (chunks_ - full_chunks_)),
         padded_groups_(ceil_div(G_, V::lanes) * V::lanes),
         row_scratch_size_((Weight::has_zero_points ? 2 : 1) *
@@ -132,7 +137,16 @@ class Decode {
   }
 
  private:
-  TORCHAO_OPS_INLINE int64_t chunks_in_wide_group() const { return G_ <= 1 ? chunks_ + 1 : w_.group_size / chunk_k; }
+  // Of a single group more than there are, so that every step belongs to it.
+  TORCHAO_OPS_INLINE int64_t chunks_in_wide_group() const {
+    return G_ <= 1 ? (chunks_ / Codes::max_step + 1) * Codes::max_step : w_.group_size / chunk_k;
+  }
+  TORCHAO_OPS_INLINE int64_t chunks_in_step() const {
+    int64_t chunks = chunks_in_wide_group();
+    if (G_ <= 1) return Codes::max_step;
+    while (chunks > Codes::max_step && chunks % 2 == 0) chunks /= 2;  // as long as steps are equal
+    return chunks;
+  }
 
   // Scales of a weight row, and zero points less the offset, as fp32: of each group, or of each unit of 32 k.
   struct RowScales {
@@ -266,7 +280,7 @@ class Decode {
     for (; c < full_chunks_; ++step) {
       const int64_t chunks_per_step = groups == Groups::narrow ? 1 : chunks_per_step_;
       const int64_t stop = full_chunks_ - c < chunks_per_step ? full_chunks_ : c + chunks_per_step;
-      const int64_t at = groups == Groups::narrow ? c * units : step;
+      const int64_t at = groups == Groups::narrow ? c * units : steps_per_group_ == 1 ? step : step / steps_per_group_;
       if (groups != Groups::exact) start_sums();
       for (; c < stop; ++c) {
         add_chunk(codes);
@@ -310,9 +324,9 @@ class Decode {
   const int64_t K_, G_;
   const Groups groups_;
   const int64_t chunks_, full_chunks_;
-  // A step: what is summed before a scale is applied. It is the whole chunks of a wide group, or one chunk; the last, partial chunk of a row is a
-  // step of its own, except in an exact row.
-  const int64_t chunks_per_step_, steps_;
+  // A step: what is summed before a scale is applied. It is the whole chunks of a wide group or some of them, or one chunk; the last, partial chunk
+  // of a row is a step of its own, except in an exact row.
+  const int64_t chunks_per_step_, steps_per_group_, steps_;
   const int64_t padded_groups_, row_scratch_size_;
   // Of each four rows of x (or the last ones), so that a block reads them in one stream:
   Scratch<Activation> x_;       // [chunks, parts, rows, part_k]

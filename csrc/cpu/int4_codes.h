@@ -1,6 +1,7 @@
 // How int4 codes become numbers in vector registers.
 #pragma once
 
+#include "csrc/cpu/decode.h"
 #include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/simd_avx2.h"
 
@@ -22,7 +23,7 @@ struct Int4CodesFp32 {
   using Numbers = typename V::Float;
   using Sum = typename V::Float;
   static constexpr bool quantizes = false, uses_lane_sums = true, exact_rows = false;
-  static constexpr int64_t chunk_k = 8 * V::lanes;
+  static constexpr int64_t chunk_k = 8 * V::lanes, max_step = whole_groups;
   static constexpr int parts = 8;
   static constexpr int offset = centered ? 8 : 0;
 
@@ -70,7 +71,7 @@ struct Int4CodesInt8 {
   };
   using Numbers = Pair;
   static constexpr bool quantizes = true, uses_lane_sums = true, exact_rows = false;
-  static constexpr int64_t chunk_k = 8 * V::lanes;
+  static constexpr int64_t chunk_k = 8 * V::lanes, max_step = whole_groups;
   static constexpr int parts = 1;
   static constexpr int offset = 0;
 

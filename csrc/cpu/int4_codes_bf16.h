@@ -3,6 +3,7 @@
 #pragma once
 
 #include "csrc/cpu/bf16_dot.h"
+#include "csrc/cpu/decode.h"
 #include "csrc/cpu/dequantizer.h"
 #include "csrc/cpu/int4_mm.h"
 #include "csrc/cpu/simd_avx512.h"
@@ -20,7 +21,7 @@ struct Int4CodesBf16 {
   using Numbers = __m512i;
   using Sum = __m512;
   static constexpr bool quantizes = false, uses_lane_sums = true, exact_rows = false;
-  static constexpr int64_t chunk_k = 8 * Avx512::lanes;
+  static constexpr int64_t chunk_k = 8 * Avx512::lanes, max_step = whole_groups;
   static constexpr int parts = 4;
   static constexpr int offset = 8;
 

@@ -1,6 +1,7 @@
 // How int8 codes become numbers in vector registers. Widened, they come in the order in which they lie in memory.
 #pragma once
 
+#include "csrc/cpu/decode.h"
 #include "csrc/cpu/int8_mm.h"
 #include "csrc/cpu/simd_avx2.h"
 
@@ -17,7 +18,7 @@ struct Int8CodesFp32 {
   using Numbers = typename V::Float;
   using Sum = typename V::Float;
   static constexpr bool quantizes = false, uses_lane_sums = false, exact_rows = false;
-  static constexpr int64_t chunk_k = 32;
+  static constexpr int64_t chunk_k = 32, max_step = 8;  // 256 k: errors stay below those of a dense fp32 product
   static constexpr int parts = chunk_k / V::lanes;
 
   TORCHAO_OPS_INLINE static void place(const float* chunk, float* out, int64_t stride, float*) {
@@ -43,7 +44,7 @@ struct Int8CodesInt16 {
   using Numbers = __m256i;
   using Sum = __m256i;
   static constexpr bool quantizes = true, uses_lane_sums = false, exact_rows = true;
-  static constexpr int64_t chunk_k = 32;
+  static constexpr int64_t chunk_k = 32, max_step = whole_groups;
   static constexpr int parts = 2;
 
   TORCHAO_OPS_INLINE static void place(const float* chunk, int16_t* out, int64_t stride, float*) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "csrc/cpu/bf16_dot.h"
+#include "csrc/cpu/decode.h"
 #include "csrc/cpu/dequantizer.h"
 #include "csrc/cpu/int8_mm.h"
 #include "csrc/cpu/simd_avx512.h"
@@ -30,7 +31,7 @@ struct Int8CodesBf16 {
   using Numbers = __m512i;
   using Sum = __m512;
   static constexpr bool quantizes = false, uses_lane_sums = false, exact_rows = false;
-  static constexpr int64_t chunk_k = 32;
+  static constexpr int64_t chunk_k = 32, max_step = 8;
   static constexpr int parts = 1;
 
   TORCHAO_OPS_INLINE static void place(const float* chunk, BFloat16* out, int64_t, float*) {

@@ -3,6 +3,7 @@
 // that sums on the way may wrap.
 #pragma once
 
+#include "csrc/cpu/decode.h"
 #include "csrc/cpu/int8_mm.h"
 #include "csrc/cpu/simd_avx512.h"
 
@@ -23,7 +24,7 @@ struct Int8CodesVnni {
   using Numbers = __m512i;
   using Sum = __m512i;
   static constexpr bool quantizes = true, uses_lane_sums = true, exact_rows = true;
-  static constexpr int64_t chunk_k = 64;
+  static constexpr int64_t chunk_k = 64, max_step = whole_groups;
   static constexpr int parts = 1;
   static constexpr int offset = 0;
 

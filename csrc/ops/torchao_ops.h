@@ -15,6 +15,11 @@
 //   weight_scale       float32, float16 or bfloat16 [N, G]
 //   weight_zero_point  float32, float16 or bfloat16 [N, G], or none: 8 everywhere
 //   w[n, k] = (code[n, k] - zero_point[n, k / group_size]) * scale[n, k / group_size]
+//
+// An int8 weight [N, K] is two:
+//   weight             int8 [N, K]: codes
+//   weight_scale       float32, float16 or bfloat16 [N, G]; or, with group_size 0, one a row: [N]
+//   w[n, k] = code[n, k] * scale[n, k / group_size]
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -83,6 +88,47 @@ inline at::Tensor int4_dynamic_mm(const at::Tensor& x, const at::Tensor& weight_
                              .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                                const std::optional<at::Tensor>&, int64_t, const std::optional<at::Tensor>&)>();
   return op.call(x, weight_packed, weight_scale, weight_zero_point, group_size, bias);
+}
+
+// Quantizes a weight [N, K] (float32, float16 or bfloat16) in groups of group_size along K, or, with group_size 0, row by row. Returns weight
+// and weight_scale, the latter in the weight's dtype. Per group, with the scale rounded to that dtype before it is used:
+//   scale = max|w| / 127, code = clamp(round(w / scale), -127, 127), rounding half to even
+// A group of zeros has scale 0 and dequantizes to zeros; one with NaN or Inf has scale NaN.
+inline std::tuple<at::Tensor, at::Tensor> int8_quantize(const at::Tensor& weight, int64_t group_size = 0) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::int8_quantize", "")
+                             .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, int64_t)>();
+  return op.call(weight, group_size);
+}
+
+// The weight [N, K] in `dtype` (float32, float16 or bfloat16; none: the scale's). The product is rounded to float32, then to dtype.
+inline at::Tensor int8_dequantize(const at::Tensor& weight, const at::Tensor& weight_scale, int64_t group_size = 0,
+                                  std::optional<at::ScalarType> dtype = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::int8_dequantize", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, int64_t, std::optional<at::ScalarType>)>();
+  return op.call(weight, weight_scale, group_size, dtype);
+}
+
+// y = x @ w.T + bias, as int4_mm with an int8 weight.
+inline at::Tensor int8_mm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale, int64_t group_size = 0,
+                          const std::optional<at::Tensor>& bias = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::int8_mm", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t,
+                                               const std::optional<at::Tensor>&)>();
+  return op.call(x, weight, weight_scale, group_size, bias);
+}
+
+// The same product with x quantized on the fly, each row to int8, as in int4_dynamic_mm. With group_size 0 the result has the same bits on every
+// CPU and for every number of rows (K up to 2^17).
+inline at::Tensor int8_dynamic_mm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
+                                  int64_t group_size = 0, const std::optional<at::Tensor>& bias = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::int8_dynamic_mm", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t,
+                                               const std::optional<at::Tensor>&)>();
+  return op.call(x, weight, weight_scale, group_size, bias);
 }
 
 }  // namespace torchao_ops

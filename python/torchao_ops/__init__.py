@@ -15,6 +15,10 @@ from .ops.int4_dequantize import int4_dequantize  # noqa: E402
 from .ops.int4_dynamic_mm import int4_dynamic_mm  # noqa: E402
 from .ops.int4_mm import int4_mm  # noqa: E402
 from .ops.int4_quantize import int4_quantize  # noqa: E402
+from .ops.int8_dequantize import int8_dequantize  # noqa: E402
+from .ops.int8_dynamic_mm import int8_dynamic_mm  # noqa: E402
+from .ops.int8_mm import int8_mm  # noqa: E402
+from .ops.int8_quantize import int8_quantize  # noqa: E402
 from .quantize import quantize_  # noqa: E402
 from .size import model_size  # noqa: E402
 
@@ -30,6 +34,10 @@ __all__ = [
     "int4_dynamic_mm",
     "int4_mm",
     "int4_quantize",
+    "int8_dequantize",
+    "int8_dynamic_mm",
+    "int8_mm",
+    "int8_quantize",
     "model_size",
     "quantize_",
 ]

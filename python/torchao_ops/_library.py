@@ -14,6 +14,10 @@ OPERATORS = (
     "int4_dequantize",
     "int4_mm",
     "int4_dynamic_mm",
+    "int8_quantize",
+    "int8_dequantize",
+    "int8_mm",
+    "int8_dynamic_mm",
 )
 
 

@@ -1,4 +1,4 @@
-"""Random operands of the int4 operators, what the machine has, and a way to run a script in a Python of its own."""
+"""Random operands of the operators, what the machine has, and a way to run a script in a Python of its own."""
 
 import os
 import subprocess
@@ -13,6 +13,7 @@ from torch import Tensor
 
 FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 MM_OPERATORS = ("int4_mm", "int4_dynamic_mm")
+INT8_MM_OPERATORS = ("int8_mm", "int8_dynamic_mm")
 
 
 def why_not_cuda() -> str | None:
@@ -22,6 +23,13 @@ def why_not_cuda() -> str | None:
     if not torch.cuda.is_available():
         return "torch finds no CUDA device"
     return None
+
+
+def available_memory(device: str) -> int:
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    with open("/proc/meminfo") as meminfo:
+        return next(int(line.split()[1]) << 10 for line in meminfo if line.startswith("MemAvailable"))
 
 
 def operator(name: str):
@@ -69,6 +77,34 @@ class Int4Weight:
     def to(self, device: str) -> "Int4Weight":
         zero_point = None if self.zero_point is None else self.zero_point.to(device)
         return replace(self, packed=self.packed.to(device), scale=self.scale.to(device), zero_point=zero_point)
+
+
+@dataclass(frozen=True)
+class Int8Weight:
+    """A random int8 weight [N, K] with codes of every value, the -128 of other tools among them, and plausible scales."""
+
+    codes: Tensor
+    scale: Tensor
+    group_size: int
+
+    @staticmethod
+    def random(
+        out_features: int, in_features: int, group_size: int = 0, scale_dtype: torch.dtype = torch.float32
+    ) -> "Int8Weight":
+        codes = torch.randint(-128, 128, (out_features, in_features), dtype=torch.int8)
+        shape = (out_features,) if group_size == 0 else (out_features, -(-in_features // group_size))
+        return Int8Weight(codes, (torch.rand(shape) * 0.001 + 0.0001).to(scale_dtype), group_size)
+
+    @property
+    def mm_args(self) -> tuple[Tensor, Tensor, int]:
+        return self.codes, self.scale, self.group_size
+
+    def exact(self) -> Tensor:
+        """The dequantized weight in float64."""
+        return reference.int8_dequantize(*self.mm_args)
+
+    def to(self, device: str) -> "Int8Weight":
+        return replace(self, codes=self.codes.to(device), scale=self.scale.to(device))
 
 
 def run_python(code: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""What the int4 operators compute, in plain torch: obvious, slow, and independent of the library.
+"""What the operators compute, in plain torch: obvious, slow, and independent of the library.
 
 Computed on the CPU, and there are the results, wherever the operands are: torch divides by a number in another way on CUDA.
 """
@@ -72,6 +72,32 @@ def dequantize(
     else:
         zero_point = weight_zero_point.cpu().to(arithmetic)[:, groups]
     return (codes - zero_point) * weight_scale.cpu().to(arithmetic)[:, groups]
+
+
+def int8_quantize(weight: Tensor, group_size: int) -> tuple[Tensor, Tensor]:
+    """Arithmetic in fp32; the scale is rounded to the weight's dtype before the codes are computed with it."""
+    out_features, in_features = weight.shape
+    w = weight.cpu().float()
+    scales, codes = [torch.empty(out_features, 0, device="cpu")], [torch.empty(out_features, 0, device="cpu")]
+    for begin in range(0, in_features, group_size or max(in_features, 1)):
+        group = w[:, begin : begin + (group_size or in_features)]
+        scale = (group.abs().amax(1, keepdim=True) / 127).to(weight.dtype).float()
+        codes.append(torch.where(scale != 0, (group / scale).round().clamp(-127, 127), 0))
+        scales.append(scale)
+    scale = torch.cat(scales, dim=1).to(weight.dtype)
+    return torch.cat(codes, dim=1).to(torch.int8), scale.squeeze(1) if group_size == 0 else scale
+
+
+def int8_dequantize(
+    weight: Tensor, weight_scale: Tensor, group_size: int = 0, arithmetic: torch.dtype = torch.float64
+) -> Tensor:
+    """[N, K] in the dtype of the arithmetic; in float64 the dequantized weight is exact."""
+    scale = weight_scale.cpu().to(arithmetic)
+    if group_size == 0:
+        scale = scale[:, None]
+    else:
+        scale = scale[:, group_of_column(weight.shape[1], group_size)]
+    return weight.cpu().to(arithmetic) * scale
 
 
 def mm(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -1,18 +1,14 @@
 """Every kind of bad call, with the exact sentence, from the operator, on the meta device and in fake mode."""
 
-import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
+from bad_calls import FLOATS, WHERE, BadCall, moved
 from helpers import MM_OPERATORS, Int4Weight, operator
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 pytestmark = pytest.mark.usefixtures("device")
-
-FLOATS = "float32, float16 or bfloat16"
 
 
 def mm_arguments() -> dict[str, Any]:
@@ -36,12 +32,6 @@ def dequantize_arguments() -> dict[str, Any]:
 
 def quantize_arguments() -> dict[str, Any]:
     return {"weight": torch.randn(8, 70), "group_size": 32, "symmetric": False}
-
-
-@dataclass
-class BadCall:
-    message: str  # without the operator
-    arguments: dict[str, Any] = field(default_factory=dict)  # that replace those of a good call
 
 
 def wrong_group_tensor(name: str, k: str) -> list[BadCall]:
@@ -144,29 +134,7 @@ CASES = [
 ]
 
 
-def moved(arguments: dict[str, Any], device: str) -> dict[str, Any]:
-    """A call's arguments on a device; those of bad calls are made on the CPU."""
-    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in arguments.items()}
-
-
-def on_device(arguments: dict[str, Any]) -> contextlib.AbstractContextManager:
-    return contextlib.nullcontext(arguments)
-
-
-def on_meta(arguments: dict[str, Any]) -> contextlib.AbstractContextManager:
-    return contextlib.nullcontext(moved(arguments, "meta"))
-
-
-@contextlib.contextmanager
-def in_fake_mode(arguments: dict[str, Any]):
-    with FakeTensorMode() as mode:
-        yield {
-            name: mode.from_tensor(value) if isinstance(value, torch.Tensor) else value
-            for name, value in arguments.items()
-        }
-
-
-@pytest.mark.parametrize("where", [on_device, on_meta, in_fake_mode])
+@pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("op, good, bad", CASES)
 def test_a_bad_call_gets_its_sentence(op: str, good: Callable[[], dict[str, Any]], bad: BadCall, where, device):
     with where(moved({**good(), **bad.arguments}, device)) as arguments, pytest.raises(RuntimeError) as error:
@@ -175,7 +143,7 @@ def test_a_bad_call_gets_its_sentence(op: str, good: Callable[[], dict[str, Any]
     assert str(error.value).splitlines()[0] == f"{op}: {bad.message}"
 
 
-@pytest.mark.parametrize("where", [on_device, on_meta, in_fake_mode])
+@pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("good, ops", [(mm_arguments, MM_OPERATORS), (dequantize_arguments, ("int4_dequantize",))])
 def test_the_good_call_that_the_bad_ones_vary_is_good(good, ops, where):
     for op in ops:

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 import reference
 import torch
-from helpers import FLOAT_DTYPES, MM_OPERATORS, Int4Weight, operator
+from helpers import FLOAT_DTYPES, MM_OPERATORS, Int4Weight, available_memory, operator
 from hypothesis import strategies as st
 from torch.nn import functional as F
 from torchao_ops import int4_dequantize, int4_dynamic_mm, int4_mm, int4_quantize
@@ -267,7 +267,7 @@ def test_leading_dimensions_are_rows(op):
 @pytest.mark.parametrize("op", [*MM_OPERATORS, "int4_dequantize"])
 def test_more_than_two_to_the_31_weights(op, device):
     out_features, in_features = 65544, 32768
-    needed, available = 8 << 30, _available_memory(device)
+    needed, available = 8 << 30, available_memory(device)
     if available < needed:
         pytest.skip(f"needs {needed >> 30} GiB of free memory on {device}, which has {available / (1 << 30):.1f}")
     row = torch.randint(0, 256, (in_features // 2,), dtype=torch.uint8)
@@ -282,10 +282,3 @@ def test_more_than_two_to_the_31_weights(op, device):
     x = torch.randn(1, in_features)
     y = operator(op)(x, packed, scale, None, in_features)
     assert reference.relative_error(y[:, last], REFERENCE_OF[op](x, exact)) < 1e-5
-
-
-def _available_memory(device: str) -> int:
-    if device == "cuda":
-        return torch.cuda.mem_get_info()[0]
-    with open("/proc/meminfo") as meminfo:
-        return next(int(line.split()[1]) << 10 for line in meminfo if line.startswith("MemAvailable"))

@@ -25,6 +25,13 @@ SCHEMAS = {
     " int group_size, Tensor? bias=None) -> Tensor",
     "int4_dynamic_mm": "torchao::int4_dynamic_mm(Tensor x, Tensor weight_packed, Tensor weight_scale,"
     " Tensor? weight_zero_point, int group_size, Tensor? bias=None) -> Tensor",
+    "int8_quantize": "torchao::int8_quantize(Tensor weight, int group_size=0) -> (Tensor weight, Tensor weight_scale)",
+    "int8_dequantize": "torchao::int8_dequantize(Tensor weight, Tensor weight_scale, int group_size=0,"
+    " ScalarType? dtype=None) -> Tensor",
+    "int8_mm": "torchao::int8_mm(Tensor x, Tensor weight, Tensor weight_scale, int group_size=0, Tensor? bias=None)"
+    " -> Tensor",
+    "int8_dynamic_mm": "torchao::int8_dynamic_mm(Tensor x, Tensor weight, Tensor weight_scale, int group_size=0,"
+    " Tensor? bias=None) -> Tensor",
 }
 
 # Prints the sum of a small product, to compare between processes.
@@ -212,10 +219,12 @@ BATCH_INVARIANCE = """
 import torch, torchao_ops
 from itertools import product
 torch.manual_seed(0)
-x, weight = torch.randn(200, 2048), torch.ops.torchao.int4_quantize(torch.randn(130, 2048), 32)
-for op, dtype in product(("int4_mm", "int4_dynamic_mm"), (torch.float32, torch.float16, torch.bfloat16)):
+x, weight = torch.randn(200, 2048), torch.randn(130, 2048)
+int4, int8 = torch.ops.torchao.int4_quantize(weight, 32), torch.ops.torchao.int8_quantize(weight, 32)
+weights = {"int4_mm": int4, "int4_dynamic_mm": int4, "int8_mm": int8, "int8_dynamic_mm": int8}
+for op, dtype in product(weights, (torch.float32, torch.float16, torch.bfloat16)):
     all_rows, run = x.to(dtype), getattr(torch.ops.torchao, op)
-    results = [run(all_rows[:rows], *weight, 32) for rows in (1, 2, 3, 4, 5, 16, 33, 64, 200)]
+    results = [run(all_rows[:rows], *weights[op], 32) for rows in (1, 2, 3, 4, 5, 16, 33, 64, 200)]
     print(op, dtype, all(torch.equal(y, results[-1][: len(y)]) for y in results))
 """
 
@@ -223,7 +232,7 @@ for op, dtype in product(("int4_mm", "int4_dynamic_mm"), (torch.float32, torch.f
 def test_batch_invariance_can_be_asked_for():
     result = run_python(BATCH_INVARIANCE, TORCHAO_OPS_BATCH_INVARIANT="1")
     assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 6
+    assert len(result.stdout.splitlines()) == 12
     assert "False" not in result.stdout
 
 
@@ -233,7 +242,7 @@ OTHER_ISAS = [isa for isa in torchao_ops.capabilities()["isa_available"] if isa 
 @pytest.mark.parametrize("isa", OTHER_ISAS)
 def test_values_and_layouts_with_every_other_instruction_set(isa):
     tests = Path(__file__).parent
-    files = [str(tests / "test_int4_values.py"), str(tests / "test_int4_layouts.py")]
+    files = [str(tests / f"test_{format}_{what}.py") for format in ("int4", "int8") for what in ("values", "layouts")]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "not more_than_two_to_the_31", *files],
         env={**os.environ, "TORCHAO_OPS_ISA": isa, "TORCHAO_OPS_TEST_DEVICE": "cpu", "OMP_NUM_THREADS": "1"},

@@ -4,6 +4,26 @@ Importing this package registers the fakes and the formulas. It has to happen be
 a formula that is registered later is ignored and gradients come out as None.
 """
 
-from . import capabilities, int4_dequantize, int4_dynamic_mm, int4_mm, int4_quantize
+from . import (
+    capabilities,
+    int4_dequantize,
+    int4_dynamic_mm,
+    int4_mm,
+    int4_quantize,
+    int8_dequantize,
+    int8_dynamic_mm,
+    int8_mm,
+    int8_quantize,
+)
 
-__all__ = ["capabilities", "int4_dequantize", "int4_dynamic_mm", "int4_mm", "int4_quantize"]
+__all__ = [
+    "capabilities",
+    "int4_dequantize",
+    "int4_dynamic_mm",
+    "int4_mm",
+    "int4_quantize",
+    "int8_dequantize",
+    "int8_dynamic_mm",
+    "int8_mm",
+    "int8_quantize",
+]

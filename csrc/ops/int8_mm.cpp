@@ -1,0 +1,42 @@
+#include "csrc/ops/int8_mm.h"
+
+#include "csrc/cpu/int8_mm.h"
+#include "csrc/ops/int8_weight.h"
+#include "csrc/ops/operators.h"
+
+namespace torchao_ops {
+
+Tensor multiply_int8(const char* op, Int8MmBackend backend, const Tensor& x, const Tensor& weight, const Tensor& weight_scale,
+                     int64_t group_size, const std::optional<Tensor>& bias) {
+  check_device(op, "weight", weight, "x", x);
+  check_device(op, "weight_scale", weight_scale, "x", x);
+  if (bias) check_device(op, "bias", *bias, "x", x);
+  const FloatType x_type = check_float(op, "x", x);
+  if (x.dim() == 0) fail(op, "x", "have at least 1 dimension", "a 0-dimensional tensor");
+  check_at_least(op, "group_size", group_size, 0);
+  const Int8Weight checked = check_int8_weight(op, weight, weight_scale, group_size, x.size(x.dim() - 1));
+  if (bias) {
+    check_float(op, "bias", *bias);
+    check_shape(op, "bias", *bias, "[N]", {checked.view.N});
+  }
+
+  Tensor y = empty_result(x, checked.view.N);
+  if (y.numel() == 0) return y;
+  const Activations activations = as_matrix(x, x_type);
+  const std::optional<Tensor> bias_row = bias ? std::optional<Tensor>(as_bias(*bias)) : std::nullopt;
+  check_status(op, backend({mm_args(activations, bias_row, y), checked.view}, x));
+  return y;
+}
+
+namespace cpu {
+
+Tensor op_int8_mm(const Tensor& x, const Tensor& weight, const Tensor& weight_scale, int64_t group_size,
+                  const std::optional<Tensor>& bias) {
+  const Int8MmBackend backend = [](const Int8MmArgs& args, const Tensor&) {
+    return int8_mm(args, torch_threads(args.mm.M * args.weight.N * args.weight.K));
+  };
+  return multiply_int8("int8_mm", backend, x, weight, weight_scale, group_size, bias);
+}
+
+}  // namespace cpu
+}  // namespace torchao_ops
