@@ -1,0 +1,315 @@
+// The operators on CUDA tensors, from torch's dispatcher to the kernels, run on the host: which device, which stream, how much workspace, what is
+// copied, what an error says. That the kernels compute what they should is tested elsewhere.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "csrc/cuda/gemm.h"
+#include "csrc/ops/torchao_ops.h"
+#include "tests/cpp/cuda_operators/fake_torch_cuda.h"
+
+namespace torchao_ops {
+
+// In place of cuBLASLt: what a product was asked for with, and its answer in loops.
+namespace test {
+struct Gemm {
+  cuda::GemmArgs args;
+  cuda::Context context;
+};
+std::vector<Gemm> gemms;
+}  // namespace test
+
+namespace cuda {
+
+bool gemm_is_available() { return true; }
+
+Status gemm(const GemmArgs& args, const Context& context) {
+  test::gemms.push_back({args, context});
+  for (int64_t m = 0; m < args.M; ++m) {
+    for (int64_t n = 0; n < args.N; ++n) {
+      double sum = args.bias == nullptr ? 0 : load_float(args.bias, args.type, n);
+      for (int64_t k = 0; k < args.K; ++k) {
+        sum += double{load_float(args.x, args.type, m * args.x_row_stride + k)} *
+               load_float(args.w, args.type, n * args.w_row_stride + k);
+      }
+      store_float(static_cast<float>(sum), args.y, args.type, m * args.y_row_stride + n);
+    }
+  }
+  return Status::ok;
+}
+
+}  // namespace cuda
+
+namespace test {
+namespace {
+
+using at::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+
+using Product = Tensor (*)(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&, int64_t, const OptionalTensor&);
+struct NamedProduct {
+  const char* name;
+  Product call;
+};
+const NamedProduct products[] = {{"int4_mm", int4_mm}, {"int4_dynamic_mm", int4_dynamic_mm}};
+
+constexpr int64_t group_size = 32;
+
+struct Operands {
+  std::vector<Tensor> tensors;  // x, weight_packed, weight_scale, weight_zero_point, bias
+
+  Tensor call(Product product) const { return product(tensors[0], tensors[1], tensors[2], tensors[3], group_size, tensors[4]); }
+  Operands on_cuda(int index = 0) const {
+    Operands moved;
+    for (const Tensor& tensor : tensors) moved.tensors.push_back(to_cuda(tensor, index));
+    return moved;
+  }
+};
+const char* const operand_names[] = {"x", "weight_packed", "weight_scale", "weight_zero_point", "bias"};
+
+Operands random_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
+  const int64_t groups = (K + group_size - 1) / group_size;
+  return {{at::randn({M, K}).to(dtype), at::randint(0, 256, {N, (K + 1) / 2}, at::kByte),
+           (at::rand({N, groups}) * 0.02 + 0.001).to(dtype), at::randint(0, 16, {N, groups}).to(dtype),
+           at::randn({N}).to(dtype)}};
+}
+
+double relative_error(const Tensor& got, const Tensor& expected) {
+  return ((got.to(at::kDouble) - expected.to(at::kDouble)).norm() / expected.to(at::kDouble).norm()).item<double>();
+}
+
+std::string error_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    return text.substr(0, text.find('\n'));
+  }
+  return "no error";
+}
+
+// Rows of x for which there are different algorithms: tensor cores in each shape of block, ordinary cores, dequantize and multiply.
+const int64_t rows_of_algorithms[] = {1, 5, 12, 30, 50, 140};
+
+class CudaOperators : public testing::Test {
+ protected:
+  void SetUp() override {
+    gemms.clear();
+    asked_for_stream().clear();
+  }
+  void TearDown() override {
+    int current = -1;
+    cudaGetDevice(&current);
+    EXPECT_EQ(current, 0) << "the device that was current is not again";
+  }
+};
+
+TEST_F(CudaOperators, ProductsAreThoseOfTheCpu) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16}) {
+    for (const int64_t M : rows_of_algorithms) {
+      for (const int64_t K : {70, 128}) {
+        const Operands cpu = random_operands(M, 41, K, dtype), cuda = cpu.on_cuda();
+        for (const NamedProduct& product : products) {
+          const Tensor y = cuda.call(product.call);
+          EXPECT_TRUE(y.is_cuda());
+          EXPECT_EQ(y.scalar_type(), dtype);
+          // Each is rounded to dtype once; where the weight is dequantized, that is rounded, too.
+          const double limit = dtype == at::kFloat ? 1e-6 : dtype == at::kHalf ? 2e-3 : 1.6e-2;
+          EXPECT_LT(relative_error(to_cpu(y), cpu.call(product.call)), limit) << product.name << " " << M << " " << K;
+        }
+      }
+    }
+  }
+  EXPECT_FALSE(gemms.empty()) << "no case was one of dequantize and multiply";
+}
+
+TEST_F(CudaOperators, QuantizedAndDequantizedWeightsAreBitForBitThoseOfTheCpu) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16}) {
+    for (const bool symmetric : {false, true}) {
+      const Tensor weight = at::randn({9, 70}).to(dtype), on_cuda = to_cuda(weight);
+      const auto [packed, scale, zero_point] = int4_quantize(weight, group_size, symmetric);
+      const auto [cuda_packed, cuda_scale, cuda_zero_point] = int4_quantize(on_cuda, group_size, symmetric);
+      EXPECT_TRUE(at::equal(to_cpu(cuda_packed), packed));
+      EXPECT_TRUE(at::equal(to_cpu(cuda_scale), scale));
+      EXPECT_TRUE(at::equal(to_cpu(cuda_zero_point), zero_point));
+      EXPECT_TRUE(at::equal(to_cpu(int4_dequantize(cuda_packed, cuda_scale, cuda_zero_point, group_size, 70)),
+                            int4_dequantize(packed, scale, zero_point, group_size, 70)));
+    }
+  }
+}
+
+TEST_F(CudaOperators, EmptyResultsAndEmptySums) {
+  for (const NamedProduct& product : products) {
+    for (const auto& [M, N, K] : {std::tuple{0, 5, 70}, std::tuple{3, 0, 70}, std::tuple{3, 5, 0}, std::tuple{0, 0, 0}}) {
+      const Operands cpu = random_operands(M, N, K, at::kBFloat16);
+      const Tensor y = cpu.on_cuda().call(product.call);
+      EXPECT_TRUE(at::equal(to_cpu(y), cpu.call(product.call))) << product.name << " " << M << " " << N << " " << K;
+    }
+  }
+  for (const auto& [N, K] : {std::pair{0, 8}, std::pair{4, 0}}) {
+    const auto [packed, scale, zero_point] = int4_quantize(to_cuda(at::ones({N, K})), 4);
+    EXPECT_EQ(int4_dequantize(packed, scale, zero_point, 4, K).sizes(), (std::vector<int64_t>{N, K}));
+  }
+}
+
+// The context of every call: the tensors' device is current, and it is asked for its stream.
+TEST_F(CudaOperators, RunOnTheDeviceOfTheirTensors) {
+  for (const int index : {0, 1}) {
+    std::vector<std::function<void()>> calls;
+    const Operands operands = random_operands(140, 41, 64, at::kBFloat16).on_cuda(index);
+    for (const NamedProduct& product : products) {
+      calls.emplace_back([&, product] { EXPECT_EQ(operands.call(product.call).device().index(), index); });
+    }
+    const Tensor weight = to_cuda(at::randn({9, 70}), index);
+    calls.emplace_back([&] { EXPECT_EQ(std::get<0>(int4_quantize(weight, group_size)).device().index(), index); });
+    calls.emplace_back([&] {
+      const std::vector<Tensor>& t = operands.tensors;
+      EXPECT_EQ(int4_dequantize(t[1], t[2], t[3], group_size, 64).device().index(), index);
+    });
+    for (size_t i = 0; i < calls.size(); ++i) {
+      asked_for_stream().clear();
+      calls[i]();
+      ASSERT_EQ(asked_for_stream().size(), 1u) << "call " << i;
+      EXPECT_EQ(asked_for_stream()[0].device, index) << "call " << i;
+      EXPECT_EQ(asked_for_stream()[0].current_device, index) << "call " << i;
+    }
+    ASSERT_FALSE(gemms.empty());
+    EXPECT_EQ(gemms.back().context.device.index, index);
+    EXPECT_EQ(gemms.back().context.stream, current_stream(index));
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(gemms.back().context.workspace) % cuda::workspace_alignment, 0u);
+  }
+}
+
+// ---- layouts ----
+
+Tensor shifted(const Tensor& tensor) {
+  const Tensor storage = at::empty({tensor.numel() + 1}, tensor.options());
+  Tensor view = storage.narrow(0, 1, tensor.numel()).view(tensor.sizes());
+  view.copy_(tensor);
+  return view;
+}
+
+Tensor with_gaps(const Tensor& tensor, int64_t gap) {
+  std::vector<int64_t> sizes = tensor.sizes().vec();
+  sizes.back() += gap;
+  Tensor view = at::empty(sizes, tensor.options()).narrow(-1, 0, tensor.size(-1));
+  view.copy_(tensor);
+  return view;
+}
+
+Tensor every_second(const Tensor& tensor) {
+  std::vector<int64_t> sizes = tensor.sizes().vec();
+  sizes.back() *= 2;
+  Tensor view = at::empty(sizes, tensor.options()).slice(-1, 0, std::nullopt, 2);
+  view.copy_(tensor);
+  return view;
+}
+
+Tensor expanded(const Tensor& tensor) { return tensor.narrow(0, 0, 1).expand(tensor.sizes()); }
+
+TEST_F(CudaOperators, TheLayoutOfAnOperandChangesNoBit) {
+  const std::vector<std::pair<const char*, std::function<Tensor(const Tensor&)>>> layouts = {
+      {"shifted", shifted},
+      {"gaps of 1", [](const Tensor& t) { return with_gaps(t, 1); }},
+      {"gaps of 2", [](const Tensor& t) { return with_gaps(t, 2); }},
+      {"every second", every_second},
+      {"expanded", expanded}};
+  // Ordinary cores, tensor cores where rows of K / 2 bytes are aligned for them, dequantize and multiply: a kernel, its neighbour, and cuBLASLt.
+  for (const auto& [dtype, M, K] :
+       {std::tuple{at::kFloat, 5, 128}, std::tuple{at::kFloat, 20, 128}, std::tuple{at::kFloat, 20, 132},
+        std::tuple{at::kBFloat16, 1, 128}, std::tuple{at::kBFloat16, 5, 128}, std::tuple{at::kBFloat16, 5, 132},
+        std::tuple{at::kBFloat16, 140, 64}}) {
+    const Operands operands = random_operands(M, 17, K, dtype).on_cuda();
+    for (const NamedProduct& product : products) {
+      for (size_t i = 0; i < operands.tensors.size(); ++i) {
+        for (const auto& [name, layout] : layouts) {
+          const std::string what = std::string(product.name) + ", " + operand_names[i] + " " + name + ", M " + std::to_string(M) +
+                                   ", K " + std::to_string(K);
+          Operands strided = operands, contiguous = operands;
+          strided.tensors[i] = layout(operands.tensors[i]);
+          contiguous.tensors[i] = to_cuda(to_cpu(strided.tensors[i]));
+          gemms.clear();
+          const Tensor y = strided.call(product.call), expected = contiguous.call(product.call);
+          EXPECT_TRUE(at::equal(to_cpu(y), to_cpu(expected))) << what;
+          // By these cuBLASLt would choose its algorithm, of which the stand-in has one.
+          if (gemms.empty()) continue;
+          ASSERT_EQ(gemms.size(), 2u) << what;
+          EXPECT_EQ(gemms[0].args.x_row_stride, gemms[1].args.x_row_stride) << what;
+          EXPECT_EQ(reinterpret_cast<uintptr_t>(gemms[0].args.x) % 256, 0u) << what;
+          EXPECT_EQ(reinterpret_cast<uintptr_t>(gemms[0].args.bias) % 256, 0u) << what;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(CudaOperators, LeadingDimensionsAreRows) {
+  Operands operands = random_operands(12, 41, 64, at::kBFloat16).on_cuda();
+  const Tensor flat = to_cpu(operands.call(int4_mm));
+  operands.tensors[0] = operands.tensors[0].view({3, 4, 64});
+  EXPECT_TRUE(at::equal(to_cpu(operands.call(int4_mm)), flat.view({3, 4, 41})));
+  operands.tensors[0] = operands.tensors[0].transpose(0, 1);
+  EXPECT_TRUE(at::equal(to_cpu(operands.call(int4_mm)), flat.view({3, 4, 41}).transpose(0, 1)));
+}
+
+// ---- errors ----
+
+TEST_F(CudaOperators, AllTensorsMustBeOnOneDevice) {
+  const Operands cpu = random_operands(3, 5, 64, at::kFloat), cuda = cpu.on_cuda(0), other = cpu.on_cuda(1);
+  for (const NamedProduct& product : products) {
+    const std::string name = product.name;
+    for (size_t i = 1; i < cpu.tensors.size(); ++i) {
+      const std::string argument = operand_names[i];
+      Operands mixed = cuda;
+      mixed.tensors[i] = cpu.tensors[i];
+      EXPECT_EQ(error_of([&] { mixed.call(product.call); }),
+                name + ": " + argument + " must be on x's device cuda:0, but got cpu");
+      mixed.tensors[i] = other.tensors[i];
+      EXPECT_EQ(error_of([&] { mixed.call(product.call); }),
+                name + ": " + argument + " must be on x's device cuda:0, but got cuda:1");
+      mixed = cpu;
+      mixed.tensors[i] = cuda.tensors[i];
+      EXPECT_EQ(error_of([&] { mixed.call(product.call); }),
+                name + ": " + argument + " must be on x's device cpu, but got cuda:0");
+    }
+  }
+  EXPECT_EQ(error_of([&] { int4_dequantize(cuda.tensors[1], cpu.tensors[2], cuda.tensors[3], group_size, 64); }),
+            "int4_dequantize: weight_scale must be on weight_packed's device cuda:0, but got cpu");
+  EXPECT_TRUE(asked_for_stream().empty());
+}
+
+TEST_F(CudaOperators, SayWhichCallFailedAndWhy) {
+  // There is no such device for the runtime.
+  const Operands operands = random_operands(3, 5, 64, at::kFloat).on_cuda(5);
+  for (const NamedProduct& product : products) {
+    EXPECT_EQ(error_of([&] { operands.call(product.call); }),
+              std::string(product.name) + ": cudaSetDevice says: invalid device ordinal");
+  }
+  EXPECT_EQ(error_of([] {
+              int4_quantize(to_cuda(at::ones({2, 4}), 5), 2);
+            }),
+            "int4_quantize: cudaSetDevice says: invalid device ordinal");
+}
+
+TEST_F(CudaOperators, CapabilitiesNameTheArchitectures) {
+  EXPECT_NE(capabilities().find("\"cuda_archs\": [\"sm_90a\", \"compute_80\"]"), std::string::npos) << capabilities();
+}
+
+}  // namespace
+}  // namespace test
+}  // namespace torchao_ops

@@ -1,0 +1,45 @@
+// The operators on CUDA tensors in a library that was built without CUDA.
+#include <ATen/ops/ones.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+#include "csrc/ops/torchao_ops.h"
+#include "tests/cpp/cuda_operators/fake_torch_cuda.h"
+
+namespace torchao_ops::test {
+namespace {
+
+std::string error_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(WithoutCuda, OperatorsSaySo) {
+  const std::string end = " must be on cpu, as this libtorchao_ops.so was built without CUDA, but got cuda:1";
+  const at::Tensor x = to_cuda(at::ones({3, 64}), 1), packed = to_cuda(at::ones({5, 32}, at::kByte), 1),
+                   scale = to_cuda(at::ones({5, 2}), 1);
+  EXPECT_EQ(error_of([&] { int4_quantize(x, 32); }), "int4_quantize: weight" + end);
+  EXPECT_EQ(error_of([&] { int4_dequantize(packed, scale, scale, 32, 64); }), "int4_dequantize: weight_packed" + end);
+  EXPECT_EQ(error_of([&] { int4_mm(x, packed, scale, scale, 32); }), "int4_mm: x" + end);
+  EXPECT_EQ(error_of([&] { int4_dynamic_mm(x, packed, scale, scale, 32); }), "int4_dynamic_mm: x" + end);
+  EXPECT_EQ(error_of([&] {
+              int4_mm(at::ones({3, 64}), packed, scale, scale, 32);
+            }),
+            "int4_mm: weight_packed must be on x's device cpu, but got cuda:1");
+}
+
+TEST(WithoutCuda, OperatorsWorkOnTheCpu) {
+  const at::Tensor x = at::ones({3, 64});
+  EXPECT_EQ(int4_dequantize(at::ones({5, 32}, at::kByte), at::ones({5, 2}), std::nullopt, 32, 64).sizes(),
+            (std::vector<int64_t>{5, 64}));
+  EXPECT_NE(capabilities().find("\"cuda_archs\": []"), std::string::npos) << capabilities();
+}
+
+}  // namespace
+}  // namespace torchao_ops::test
