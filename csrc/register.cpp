@@ -50,4 +50,8 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CUDA, library) {
   library.impl("int4_dequantize", TORCH_BOX(&cuda::op_int4_dequantize));
   library.impl("int4_mm", TORCH_BOX(&cuda::op_int4_mm));
   library.impl("int4_dynamic_mm", TORCH_BOX(&cuda::op_int4_dynamic_mm));
+  library.impl("int8_quantize", TORCH_BOX(&cuda::op_int8_quantize));
+  library.impl("int8_dequantize", TORCH_BOX(&cuda::op_int8_dequantize));
+  library.impl("int8_mm", TORCH_BOX(&cuda::op_int8_mm));
+  library.impl("int8_dynamic_mm", TORCH_BOX(&cuda::op_int8_dynamic_mm));
 }

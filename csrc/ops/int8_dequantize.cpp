@@ -1,5 +1,7 @@
 #include "csrc/cpu/int8_dequantize.h"
 
+#include "csrc/cuda/int8_dequantize.h"
+#include "csrc/ops/cuda.h"
 #include "csrc/ops/int8_weight.h"
 #include "csrc/ops/operators.h"
 
@@ -13,6 +15,7 @@ Tensor dequantize(Backend backend, const Tensor& weight, const Tensor& weight_sc
                   std::optional<ScalarType> dtype) {
   const char* op = "int8_dequantize";
   check_device(op, "weight_scale", weight_scale, "weight", weight);
+  check_has_kernels(op, "weight", weight);
   check_at_least(op, "group_size", group_size, 0);
   const Int8Weight checked = check_int8_weight(op, weight, weight_scale, group_size);
   const ScalarType out_dtype = dtype.value_or(weight_scale.scalar_type());
@@ -36,4 +39,15 @@ Tensor op_int8_dequantize(const Tensor& weight, const Tensor& weight_scale, int6
 }
 
 }  // namespace cpu
+
+namespace cuda {
+
+Tensor op_int8_dequantize(const Tensor& weight, const Tensor& weight_scale, int64_t group_size, std::optional<ScalarType> dtype) {
+  const Backend backend = [](const Int8DequantizeArgs& args, const Tensor& out) {
+    return run_on_cuda(out, [&](const Context& context) { return int8_dequantize(args, context); });
+  };
+  return dequantize(backend, weight, weight_scale, group_size, dtype);
+}
+
+}  // namespace cuda
 }  // namespace torchao_ops

@@ -1,5 +1,7 @@
 #include "csrc/cpu/int8_quantize.h"
 
+#include "csrc/cuda/int8_quantize.h"
+#include "csrc/ops/cuda.h"
 #include "csrc/ops/int8_weight.h"
 #include "csrc/ops/operators.h"
 
@@ -11,6 +13,7 @@ using Backend = Status (*)(const Int8QuantizeArgs& args, const Tensor& weight);
 
 std::tuple<Tensor, Tensor> quantize(Backend backend, const Tensor& weight, int64_t group_size) {
   const char* op = "int8_quantize";
+  check_has_kernels(op, "weight", weight);
   const FloatType type = check_float(op, "weight", weight);
   check_rank(op, "weight", weight, "[N, K]", 2);
   check_at_least(op, "group_size", group_size, 0);
@@ -48,4 +51,15 @@ std::tuple<Tensor, Tensor> op_int8_quantize(const Tensor& weight, int64_t group_
 }
 
 }  // namespace cpu
+
+namespace cuda {
+
+std::tuple<Tensor, Tensor> op_int8_quantize(const Tensor& weight, int64_t group_size) {
+  const Backend backend = [](const Int8QuantizeArgs& args, const Tensor& on) {
+    return run_on_cuda(on, [&](const Context& context) { return int8_quantize(args, context); });
+  };
+  return quantize(backend, weight, group_size);
+}
+
+}  // namespace cuda
 }  // namespace torchao_ops

@@ -45,5 +45,12 @@ Tensor op_int4_mm(const Tensor& x, const Tensor& weight_packed, const Tensor& we
 Tensor op_int4_dynamic_mm(const Tensor& x, const Tensor& weight_packed, const Tensor& weight_scale,
                           const std::optional<Tensor>& weight_zero_point, int64_t group_size, const std::optional<Tensor>& bias);
 
+std::tuple<Tensor, Tensor> op_int8_quantize(const Tensor& weight, int64_t group_size);
+Tensor op_int8_dequantize(const Tensor& weight, const Tensor& weight_scale, int64_t group_size, std::optional<ScalarType> dtype);
+Tensor op_int8_mm(const Tensor& x, const Tensor& weight, const Tensor& weight_scale, int64_t group_size,
+                  const std::optional<Tensor>& bias);
+Tensor op_int8_dynamic_mm(const Tensor& x, const Tensor& weight, const Tensor& weight_scale, int64_t group_size,
+                          const std::optional<Tensor>& bias);
+
 }  // namespace cuda
 }  // namespace torchao_ops
