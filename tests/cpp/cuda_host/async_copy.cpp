@@ -48,7 +48,7 @@ void copy_async(void* to, const void* from, int bytes, int source_bytes, Site si
   copies.in_flight.push_back(
       {static_cast<char*>(to), static_cast<const char*>(from), bytes, source_bytes, false, copies.open_group, site});
   ++copies_in_flight;
-  unset(to, count);
+  unset_shared(to, count);
   if (can_be_forbidden(copies.in_flight.back())) forbid(to, count);
 }
 

@@ -8,7 +8,7 @@
 
 namespace cuda_host {
 
-// What memory holds before something is written to it: a NaN in every float type, -1 as an integer.
+// What global memory holds before something is written to it: a NaN in every float type, -1 as an integer.
 constexpr int unset_byte = 0xff;
 
 struct Region {
@@ -54,7 +54,8 @@ void require_shared(const char* what, const void* p, size_t bytes, Site site);
 // Fails if the bytes lie in an allocation of global memory and beyond its end, or in shared memory.
 void require_global(const char* what, const void* p, size_t bytes, Site site);
 
-// Fills with unset_byte.
-void unset(void* begin, size_t bytes);
+// Gives shared memory what it holds before something is written to it: in some launches a NaN in every float type, in others an ordinary number, because
+// a kernel may notice a NaN and mend the result.
+void unset_shared(void* begin, size_t bytes);
 
 }  // namespace cuda_host
