@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench format lint sanitize test-torch-latest test-old-cpu wheel install
+.PHONY: help setup build test demo bench gpu-check-build format lint sanitize test-torch-latest test-old-cpu wheel install
 
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
@@ -52,6 +52,9 @@ demo: build ## quantize a real model, compare size, speed and answers, run it fr
 bench: build ## against other libraries and this machine's limits: table, JSON and plot
 	@$(SETUP) venv $(CURDIR)/.venv $(CURDIR)/bench/requirements.txt
 	@$(PY) bench/bench_int4.py $(ARGS)
+
+gpu-check-build: setup ## build/gpu_check: what bench/gpu_check takes to a machine with a GPU and little else
+	@PYTHONPATH=bench $(PY) -m gpu.build build/gpu_check
 
 format: setup ## rewrite the sources in the project's style
 	@$(SETUP) system lint

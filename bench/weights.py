@@ -35,9 +35,9 @@ class Int4:
 class Weight:
     """A random [N, K] weight of a linear layer, and its quantized forms."""
 
-    def __init__(self, out_features: int, in_features: int):
-        generator = torch.Generator().manual_seed(out_features * 31 + in_features)
-        self.dense = torch.randn(out_features, in_features, generator=generator) / in_features**0.5
+    def __init__(self, out_features: int, in_features: int, device: str = "cpu"):
+        generator = torch.Generator(device).manual_seed(out_features * 31 + in_features)
+        self.dense = torch.randn(out_features, in_features, generator=generator, device=device) / in_features**0.5
         self._int4: dict[int, Int4] = {}
 
     @property

@@ -1,0 +1,1 @@
+"""What bench/gpu_check does: proves the CUDA operators on a device, and times them."""

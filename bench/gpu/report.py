@@ -1,0 +1,159 @@
+"""The tables of a run: all of it for a file, and the short end of it for a terminal that keeps 12,000 characters."""
+
+from __future__ import annotations
+
+from gpu import goals
+from gpu.results import Results
+
+OURS = ("int4_mm g128", "int4_dynamic_mm g128")
+RIVALS = {"F.linear bfloat16": "F.linear bf16", "torch int4pack g128": "torch int4pack"}
+MOST_NOTES = 6
+MOST_NOTE_CHARACTERS = 160
+BRIEF_CONVERSIONS = 4
+
+
+def summary(results: Results) -> str:
+    """What the terminal shows last."""
+    parts = [_head(results)]
+    if results.ceilings:
+        parts.append(_ceilings(results.ceilings))
+        shapes = list(dict.fromkeys(results.shape(row) for row in results.rows if row["batch"] > 0))
+        parts += [_shape_table(results, shape, brief=True) for shape in shapes]
+        parts += _conversions(results)[: 1 + BRIEF_CONVERSIONS]
+        parts += ["", *goals.lines(results)]
+    parts += _problems(results, brief=True)
+    parts += ["", *(_step_line(step) for step in results.steps)]
+    return "\n".join(_marked(results, parts))
+
+
+def full(results: Results) -> str:
+    """Everything: the file beside the JSON."""
+    parts = [_head(results)]
+    for step in results.steps:
+        parts += [_step_line(step), *(f"    {note}" for note in step["notes"])]
+    if results.ceilings:
+        parts += ["", _ceilings(results.ceilings)]
+        shapes = list(dict.fromkeys(results.shape(row) for row in results.rows if row["batch"] > 0))
+        parts += [_shape_table(results, shape, brief=False) for shape in shapes]
+        parts += _conversions(results)
+        parts += ["", *goals.lines(results)]
+    parts += _problems(results, brief=False)
+    return "\n".join(_marked(results, parts)) + "\n"
+
+
+def _marked(results: Results, parts: list[str]) -> list[str]:
+    if not results.dry_run:
+        return parts
+    mark = "==== DRY RUN: no device, every figure is the host's and means nothing ===="
+    return [mark, *parts, mark]
+
+
+def _head(results: Results) -> str:
+    d = results.device
+    return f"{d.get('name', 'no device')}, driver {d.get('driver', 'none')}, torch {d.get('torch', 'none')}, commit {results.commit}"
+
+
+def _step_line(step: dict) -> str:
+    notes = step["notes"]
+    text = "; ".join(note[:MOST_NOTE_CHARACTERS] for note in notes[:MOST_NOTES])
+    more = f"; and {len(notes) - MOST_NOTES} more" if len(notes) > MOST_NOTES else ""
+    limit = MOST_NOTE_CHARACTERS * (2 if step["status"] == "failed" else 1)
+    return f"{step['status'].upper():8} {step['name']} ({step['seconds']:.0f} s): {text[:limit]}{more}"
+
+
+def _ceilings(c: dict) -> str:
+    int8 = f", int8 {c['int8_ops'] * 1e-12:.0f} TOP/s" if c["int8_ops"] else ""
+    return (
+        f"ceilings: copy {c['copy_bytes_per_second'] * 1e-12:.2f} TB/s, read {c['read_bytes_per_second'] * 1e-12:.2f} TB/s, "
+        f"bf16 {c['bf16_flops'] * 1e-12:.0f} TFLOP/s, fp16 {c['fp16_flops'] * 1e-12:.0f}{int8}, "
+        f"the smallest kernel {c['launch_seconds'] * 1e6:.1f} us"
+    )
+
+
+def _shape_table(results: Results, shape: tuple[int, int], brief: bool) -> str:
+    """Microseconds by candidate and batch size; for ours also the rate, the part of the ceiling and the ratio to each rival."""
+    rows = [row for row in results.rows if results.shape(row) == shape and row["batch"] > 0]
+    batches = sorted({row["batch"] for row in rows})
+    lines = [f"\nN={shape[0]} K={shape[1]}", _line("us, M =", [str(batch) for batch in batches])]
+    for name in dict.fromkeys(row["candidate"] for row in rows):
+        if brief and name not in OURS:
+            continue
+        of_batch = {row["batch"]: row for row in rows if row["candidate"] == name}
+        by_batch = [of_batch.get(batch) for batch in batches]
+        lines.append(_line(name, [_microseconds(row, "seconds") for row in by_batch]))
+        if not brief:
+            lines.append(_line("  from Python", [_microseconds(row, "eager_seconds") for row in by_batch]))
+        if not any(row["ours"] for row in of_batch.values()):
+            continue
+        if not brief or name == OURS[0]:
+            lines.append(_line("  TB/s of weights", [_terabytes(row) for row in by_batch]))
+        lines.append(_line("  of ceiling", [_of_ceiling(results, row) for row in by_batch]))
+        for rival, label in RIVALS.items():
+            cells = [_ratio_cell(results, shape, row, rival) for row in by_batch]
+            if any(cell != "-" for cell in cells):
+                lines.append(_line(f"  {label} /", cells))
+    return "\n".join(lines)
+
+
+def _line(label: str, cells: list[str]) -> str:
+    return f"{label:21.21}" + "".join(f"{cell:>7}" for cell in cells)
+
+
+def _is_timed(row: dict | None) -> bool:
+    return row is not None and row["seconds"] is not None and row["problem"] is None
+
+
+def _microseconds(row: dict | None, field: str) -> str:
+    if not _is_timed(row):
+        return "-" if row is None else "!"
+    return f"{row[field] * 1e6:.1f}" if row[field] < 1e-3 else f"{row[field] * 1e6:.0f}"
+
+
+def _terabytes(row: dict | None) -> str:
+    return f"{row['bytes'] / row['seconds'] * 1e-12:.2f}" if _is_timed(row) else "-"
+
+
+def _of_ceiling(results: Results, row: dict | None) -> str:
+    """The least possible time, the longer of reading the weight and of the arithmetic, over the measured one."""
+    if not _is_timed(row):
+        return "-"
+    c = results.ceilings
+    operations = 2.0 * row["batch"] * row["out_features"] * row["in_features"]
+    peak = (c["int8_ops"] if row["activations"] == "int8" else None) or c["bf16_flops"]
+    least = max(row["bytes"] / c["read_bytes_per_second"], operations / peak)
+    return f"{least / row['seconds']:.0%}"
+
+
+def _ratio_cell(results: Results, shape: tuple[int, int], row: dict | None, rival: str) -> str:
+    """How many times as long the rival takes: above 1, ours is faster."""
+    if not _is_timed(row):
+        return "-"
+    seconds = results.seconds(shape, row["batch"], rival)
+    return f"{seconds / row['seconds']:.2f}" if seconds else "-"
+
+
+def _conversions(results: Results) -> list[str]:
+    lines = []
+    for row in results.rows:
+        if row["batch"] == 0 and row["seconds"] and not row["problem"]:
+            rate = row["bytes"] / row["seconds"]
+            lines.append(
+                f"{row['candidate']} {row['out_features']}x{row['in_features']}: {row['seconds'] * 1e6:.1f} us, {rate * 1e-12:.2f} TB/s, "
+                f"{rate / results.ceilings['copy_bytes_per_second']:.0%} of copy"
+            )
+    return ["", *lines] if lines else []
+
+
+def _problems(results: Results, brief: bool) -> list[str]:
+    """A line for each candidate and problem, with the cases; and what was left out."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for row in results.rows:
+        if row["problem"]:
+            places.setdefault((row["candidate"], row["problem"]), []).append(results.place(row))
+    lines = [
+        f"! {name}: {problem} ({places_[0]}{f' and {len(places_) - 1} more' if len(places_) > 1 else ''})"
+        for (name, problem), places_ in places.items()
+    ]
+    lines += [f"! {note}" for note in results.notes]
+    more = [f"! and {len(lines) - MOST_NOTES} more, see the .txt file"] if brief and len(lines) > MOST_NOTES else []
+    return [*(line[:MOST_NOTE_CHARACTERS] for line in lines[:MOST_NOTES]), *more] if brief else lines
