@@ -1,6 +1,7 @@
 """Runs the C++ and the Python tests and says at the end what ran, what was skipped and why.
 
-Fails if a test fails, if there are no tests, or if the kernels of an instruction set that this CPU has were not tested.
+Fails if a test fails, if there are no tests, if the kernels of an instruction set that this CPU has were not tested, or the CUDA kernels that were
+built: on the host where the build has programs for that, on a device where there is one.
 """
 
 import argparse
@@ -29,6 +30,11 @@ ISA_FLAGS = {
 KERNEL_LINE = re.compile(r"^  \w+ \((?P<isa>[^)]+)\): (?:(?P<cases>\d+) cases|skipped, (?P<reason>.+))$", re.MULTILINE)
 
 
+# What test programs of CUDA kernels print in place of an instruction set (tests/cpp/cuda_memory.cpp).
+CUDA_ON_HOST = ("cuda on the host", "cuda on the host, asan", "cuda on the host, race")
+CUDA_ON_DEVICE = "cuda on a device"
+
+
 @dataclass
 class Result:
     """What one runner did."""
@@ -47,6 +53,15 @@ def cpu_isas() -> list[str]:
     flags_line = re.search(r"^flags\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     flags = set(flags_line[1].split()) if flags_line else set()
     return [isa for isa, needed in ISA_FLAGS.items() if needed <= flags]
+
+
+def cuda_places(build: Path) -> list[str]:
+    """Where the CUDA kernels of this build can be run here."""
+    programs = build / "tests" / "cpp"
+    places = list(CUDA_ON_HOST) if list(programs.glob("test_*_cuda_host_release")) else []
+    if list(programs.glob("test_*_cuda_device")) and list(Path("/dev").glob("nvidia[0-9]*")):
+        places.append(CUDA_ON_DEVICE)
+    return places
 
 
 def run(runner: str, command: list[str], closing_pattern: str, report: Path) -> Result:
@@ -74,7 +89,9 @@ def add_case(result: Result, case: ElementTree.Element) -> None:
     if case.find("failure") is not None or case.find("error") is not None or case.get("status") == "notrun":
         result.failed.append(".".join(filter(None, [case.get("classname"), case.get("name")])))
     elif skip is not None:
-        result.skipped[skip.get("message", "no reason given")] += 1
+        # A program that cannot run at all says why (tests/cpp/main.cpp); ctest only knows its exit code.
+        reason = re.search(r"^PROGRAM SKIPPED: (.+)$", case.findtext("system-out", ""), re.MULTILINE)
+        result.skipped[reason[1] if reason else skip.get("message", "no reason given")] += 1
     else:
         result.passed += 1
 
@@ -103,7 +120,8 @@ def print_summary(results: list[Result], untested: list[str]) -> None:
             print(f"  skipped {count}: {reason}")
     print(f"instruction sets of this CPU: {', '.join(cpu_isas())}")
     for isa in untested:
-        print(f"  FAILED: this CPU has {isa}, but no {isa} kernel was tested")
+        what = "this build has kernels for" if isa.startswith("cuda") else "this CPU has"
+        print(f"  FAILED: {what} {isa}, but no such kernel was tested")
     for result in results:
         print(f"{result.runner}: {result.closing_line or f'exit code {result.exit_code}'}")
 
@@ -131,7 +149,8 @@ def main() -> int:
     )
     results = [ctest, pytest]
     # Emulated kernels, "avx512, emulated", do not count.
-    untested = [isa for isa in cpu_isas() if ctest.kernel_cases[isa] == 0]
+    expected = cpu_isas() + cuda_places(build)
+    untested = [isa for isa in expected if ctest.kernel_cases[isa] == 0]
     print_summary(results, untested)
     return int(bool(untested) or any(result.exit_code != 0 or result.passed == 0 for result in results))
 
