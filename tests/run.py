@@ -58,8 +58,8 @@ def cpu_isas() -> list[str]:
 def cuda_places(build: Path) -> list[str]:
     """Where the CUDA kernels of this build can be run here."""
     programs = build / "tests" / "cpp"
-    places = list(CUDA_ON_HOST) if list(programs.glob("test_*_cuda_host_release")) else []
-    if list(programs.glob("test_*_cuda_device")) and list(Path("/dev").glob("nvidia[0-9]*")):
+    places = list(CUDA_ON_HOST) if list(programs.glob("test_int*_cuda_host_release")) else []
+    if list(programs.glob("test_int*_cuda_device")) and list(Path("/dev").glob("nvidia[0-9]*")):
         places.append(CUDA_ON_DEVICE)
     return places
 
