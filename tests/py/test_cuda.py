@@ -12,21 +12,25 @@ import pytest
 import reference
 import torch
 import torchao_ops
-from helpers import FLOAT_DTYPES, MM_OPERATORS, Int4Weight, operator, run_python
+from helpers import FLOAT_DTYPES, INT8_MM_OPERATORS, MM_OPERATORS, Int4Weight, Int8Weight, operator, run_python
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torchao_ops import int4_dequantize, int4_mm, int4_quantize, quantize_
+from torchao_ops import int4_dequantize, int4_mm, int4_quantize, int8_dequantize, int8_quantize, quantize_
 from torchao_ops._library import OPERATORS
 
 # Rows of x for which CUDA has an algorithm of its own: few, some, and many, for which the weight is dequantized.
 ROWS = [1, 2, 7, 16, 40, 300]
+PRODUCTS = [*MM_OPERATORS, *INT8_MM_OPERATORS]
 # How a script for a process of its own begins.
 SEEDED = "import torch, torchao_ops\ntorch.manual_seed(0)\n"
 
 
 def random_product(op: str, rows: int, dtype: torch.dtype, out_features: int = 96, in_features: int = 512):
     """An operator's arguments on the CPU."""
-    weight = Int4Weight.random(out_features, in_features, 32, dtype, dtype)
+    if op in INT8_MM_OPERATORS:
+        weight = Int8Weight.random(out_features, in_features, 0, dtype)
+    else:
+        weight = Int4Weight.random(out_features, in_features, 32, dtype, dtype)
     x, bias = torch.randn(rows, in_features).to(dtype), torch.randn(out_features).to(dtype)
     return x, *weight.mm_args, bias
 
@@ -51,12 +55,12 @@ def test_capabilities_name_the_architectures():
 
 def test_fake_cuda_tensors():
     with FakeTensorMode():
-        weight = int4_quantize(torch.empty(8, 70, device="cuda"), 32)
-        assert [tensor.device for tensor in weight] == 3 * [torch.device("cuda:0")]
-        assert int4_dequantize(*weight, 32, 70).device == torch.device("cuda:0")
-        x = torch.empty(3, 70, device="cuda", dtype=torch.bfloat16)
-        for op in MM_OPERATORS:
-            y = operator(op)(x, *weight, 32)
+        dense, x = torch.empty(8, 70, device="cuda"), torch.empty(3, 70, device="cuda", dtype=torch.bfloat16)
+        int4, int8 = int4_quantize(dense, 32), int8_quantize(dense)
+        assert {tensor.device for tensor in (*int4, *int8)} == {torch.device("cuda:0")}
+        assert int4_dequantize(*int4, 32, 70).device == int8_dequantize(*int8).device == torch.device("cuda:0")
+        for op in PRODUCTS:
+            y = operator(op)(x, *(int8 if op in INT8_MM_OPERATORS else (*int4, 32)))
             assert (y.shape, y.dtype, y.device) == ((3, 8), torch.bfloat16, torch.device("cuda:0"))
 
 
@@ -89,8 +93,16 @@ def test_a_quantized_weight_is_the_same_bytes_on_both_devices(cuda, shape, group
     dequantized = (int4_dequantize(*quantized, group_size, shape[1]) for quantized in (on_cuda, on_cpu))
     torch.testing.assert_close(*(w.cpu() for w in dequantized), rtol=0, atol=0, equal_nan=True)
 
+    if not symmetric:
+        return
+    for size in (0, group_size):
+        on_cpu, on_cuda = (int8_quantize(w, size) for w in (weight, weight.cuda()))
+        dequantized = (int8_dequantize(*quantized, size) for quantized in (on_cuda, on_cpu))
+        for ours, theirs in (*zip(on_cuda, on_cpu, strict=True), tuple(dequantized)):
+            torch.testing.assert_close(ours.cpu(), theirs, rtol=0, atol=0, equal_nan=True)
 
-@pytest.mark.parametrize("op", MM_OPERATORS)
+
+@pytest.mark.parametrize("op", PRODUCTS)
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 @pytest.mark.parametrize("rows", ROWS)
 def test_a_product_is_that_of_the_cpu_but_for_rounding(cuda, op, dtype, rows):
@@ -128,12 +140,14 @@ def test_one_checkpoint_serves_both_devices(cuda, config):
 # ---- errors ----
 
 
-@pytest.mark.parametrize("op", MM_OPERATORS)
+@pytest.mark.parametrize("op", PRODUCTS)
 def test_tensors_on_different_devices(cuda, op):
     names = ["x", "weight_packed", "weight_scale", "weight_zero_point", "group_size", "bias"]
+    if op in INT8_MM_OPERATORS:
+        names = ["x", "weight", "weight_scale", "group_size", "bias"]
     on_cpu = dict(zip(names, random_product(op, 3, torch.float32), strict=True))
     on_cuda = dict(zip(names, to_cuda(tuple(on_cpu.values())), strict=True))
-    for name in ("weight_packed", "weight_scale", "weight_zero_point", "bias"):
+    for name in set(names) - {"x", "group_size"}:
         with pytest.raises(RuntimeError) as error:
             operator(op)(*{**on_cuda, name: on_cpu[name]}.values())
         assert str(error.value).splitlines()[0] == f"{op}: {name} must be on x's device cuda:0, but got cpu"
@@ -161,7 +175,7 @@ def expanded(tensor: Tensor) -> Tensor:
     return tensor[:1].expand(tensor.shape)
 
 
-@pytest.mark.parametrize("op", MM_OPERATORS)
+@pytest.mark.parametrize("op", PRODUCTS)
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("layout", [shifted, with_gaps, expanded])
@@ -178,7 +192,7 @@ def test_the_layout_of_an_operand_changes_no_bit(cuda, op, dtype, rows, layout, 
             assert torch.equal(got, expected), i
 
 
-@pytest.mark.parametrize("op", MM_OPERATORS)
+@pytest.mark.parametrize("op", PRODUCTS)
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_more_rows_than_a_grid_has(cuda, op, dtype):
     x, *weight, bias = to_cuda(random_product(op, 70_001, dtype, out_features=9, in_features=64))
@@ -190,7 +204,7 @@ def test_more_rows_than_a_grid_has(cuda, op, dtype):
 # ---- streams, graphs, devices ----
 
 
-@pytest.mark.parametrize("op", MM_OPERATORS)
+@pytest.mark.parametrize("op", PRODUCTS)
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 @pytest.mark.parametrize("rows", ROWS)
 def test_runs_give_the_same_bits(cuda, op, dtype, rows):
@@ -200,7 +214,7 @@ def test_runs_give_the_same_bits(cuda, op, dtype, rows):
         assert torch.equal(operator(op)(*arguments), expected)
 
 
-@pytest.mark.parametrize("op", MM_OPERATORS)
+@pytest.mark.parametrize("op", PRODUCTS)
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 @pytest.mark.parametrize("rows", ROWS)
 def test_a_replayed_graph_gives_the_same_bits(cuda, op, dtype, rows):
@@ -243,7 +257,7 @@ assert torch.equal(y, torch.ops.torchao.int4_mm(x, *weight, 32))
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("op", MM_OPERATORS)
+@pytest.mark.parametrize("op", PRODUCTS)
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 @pytest.mark.parametrize("rows", ROWS)
 def test_work_goes_to_the_current_stream_and_nobody_waits_for_it(cuda, op, dtype, rows):
@@ -283,7 +297,7 @@ def test_threads_with_streams_of_their_own(cuda):
     assert all(torch.equal(y, expected) for y in results)
 
 
-@pytest.mark.parametrize("op", MM_OPERATORS)
+@pytest.mark.parametrize("op", PRODUCTS)
 @pytest.mark.parametrize("rows", ROWS)
 def test_a_call_keeps_no_memory(cuda, op, rows):
     arguments = to_cuda(random_product(op, rows, torch.bfloat16))
@@ -296,7 +310,7 @@ def test_a_call_keeps_no_memory(cuda, op, rows):
     assert y.shape[0] == rows
 
 
-@pytest.mark.parametrize("op", MM_OPERATORS)
+@pytest.mark.parametrize("op", PRODUCTS)
 @pytest.mark.parametrize("rows", ROWS)
 def test_a_device_that_is_not_the_current_one(cuda, op, rows):
     if torch.cuda.device_count() < 2:
@@ -313,10 +327,14 @@ def test_a_device_that_is_not_the_current_one(cuda, op, rows):
 
 BATCH_INVARIANCE = f"""{SEEDED}
 from itertools import product
-x, weight = torch.randn(300, 2048), torch.ops.torchao.int4_quantize(torch.randn(130, 2048).cuda(), 32)
-for op, dtype in product(("int4_mm", "int4_dynamic_mm"), (torch.float32, torch.float16, torch.bfloat16)):
-    all_rows, run = x.to("cuda", dtype), getattr(torch.ops.torchao, op)
-    results = [run(all_rows[:rows], *weight, 32) for rows in (1, 2, 3, 8, 9, 16, 17, 33, 64, 129, 300)]
+x, dense = torch.randn(300, 2048), torch.randn(130, 2048).cuda()
+weights = {{
+    "int4": (*torch.ops.torchao.int4_quantize(dense, 32), 32),
+    "int8": torch.ops.torchao.int8_quantize(dense),
+}}
+for op, dtype in product({PRODUCTS}, (torch.float32, torch.float16, torch.bfloat16)):
+    all_rows, run, weight = x.to("cuda", dtype), getattr(torch.ops.torchao, op), weights[op[:4]]
+    results = [run(all_rows[:rows], *weight) for rows in (1, 2, 3, 8, 9, 16, 17, 33, 64, 129, 300)]
     print(op, dtype, all(torch.equal(y, results[-1][: len(y)]) for y in results))
 """
 
@@ -324,7 +342,7 @@ for op, dtype in product(("int4_mm", "int4_dynamic_mm"), (torch.float32, torch.f
 def test_batch_invariance_can_be_asked_for(cuda):
     result = run_python(BATCH_INVARIANCE, TORCHAO_OPS_BATCH_INVARIANT="1")
     assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 6
+    assert len(result.stdout.splitlines()) == 3 * len(PRODUCTS)
     assert "False" not in result.stdout
 
 

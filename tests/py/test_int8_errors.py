@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from bad_calls import FLOATS, WHERE, BadCall
+from bad_calls import FLOATS, WHERE, BadCall, moved
 from helpers import INT8_MM_OPERATORS, Int8Weight, operator
+
+pytestmark = pytest.mark.usefixtures("device")
 
 
 def mm_arguments() -> dict[str, Any]:
@@ -120,8 +122,8 @@ CASES = [
 
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("op, good, bad", CASES)
-def test_a_bad_call_gets_its_sentence(op: str, good: Callable[[], dict[str, Any]], bad: BadCall, where):
-    with where({**good(), **bad.arguments}) as arguments, pytest.raises(RuntimeError) as error:
+def test_a_bad_call_gets_its_sentence(op: str, good: Callable[[], dict[str, Any]], bad: BadCall, where, device):
+    with where(moved({**good(), **bad.arguments}, device)) as arguments, pytest.raises(RuntimeError) as error:
         operator(op)(*arguments.values())
     # The operator of a real tensor goes on with a C++ stack trace where torch is told to show one.
     assert str(error.value).splitlines()[0] == f"{op}: {bad.message}"
@@ -149,10 +151,10 @@ def test_tensors_on_different_devices(op):
     for other in others:
         with pytest.raises(RuntimeError) as error:
             operator(op)(*{**good, other: good[other].to("meta")}.values())
-        assert str(error.value) == f"{op}: {other} must be on {first}'s device cpu, but got meta"
+        assert str(error.value) == f"{op}: {other} must be on {first}'s device {good[first].device}, but got meta"
     with pytest.raises(RuntimeError) as error:
         operator(op)(*{**good, first: good[first].to("meta")}.values())
-    assert str(error.value) == f"{op}: {others[0]} must be on {first}'s device meta, but got cpu"
+    assert str(error.value) == f"{op}: {others[0]} must be on {first}'s device meta, but got {good[first].device}"
 
 
 @pytest.mark.parametrize("op", INT8_MM_OPERATORS)

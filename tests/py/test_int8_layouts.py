@@ -7,6 +7,8 @@ from layouts import LAYOUTS
 from torch import Tensor
 from torchao_ops import int8_dequantize, int8_quantize
 
+pytestmark = pytest.mark.usefixtures("device")
+
 OPERANDS = ["x", "weight", "weight_scale"]
 # Three groups, the last partial; and one scale a row.
 GROUP_SIZES = [48, 0]

@@ -7,6 +7,8 @@ from helpers import FLOAT_DTYPES, INT8_MM_OPERATORS, Int8Weight, operator
 from torch.library import opcheck
 from torch.nn import functional as F
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 @pytest.mark.parametrize("op", INT8_MM_OPERATORS)
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
@@ -44,8 +46,8 @@ def test_gradients_are_those_of_a_dense_layer(op, batch, dtype, group_size):
     grad_y = torch.randn(*batch, 9).to(dtype)
     got = torch.autograd.grad(operator(op)(x, *weight.mm_args, bias), (x, bias), grad_y)
 
-    x64, bias64 = (tensor.detach().double().requires_grad_() for tensor in (x, bias))
-    expected = torch.autograd.grad(F.linear(x64, dense, bias64), (x64, bias64), grad_y.double())
+    x64, bias64 = (tensor.detach().cpu().double().requires_grad_() for tensor in (x, bias))
+    expected = torch.autograd.grad(F.linear(x64, dense, bias64), (x64, bias64), grad_y.cpu().double())
     for ours, theirs, operand in zip(got, expected, (x, bias), strict=True):
         assert ours.dtype == operand.dtype
         assert ours.shape == operand.shape
@@ -72,4 +74,4 @@ def test_second_derivatives():
     (grad_x,) = torch.autograd.grad(operator("int8_mm")(x, *weight.mm_args).pow(2).sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(grad_x.sum(), x)
     dense = weight.exact()
-    assert reference.relative_error(second, 2 * (torch.ones(3, 40).double() @ dense.T @ dense)) < 1e-5
+    assert reference.relative_error(second, 2 * (torch.ones(3, 40, device="cpu").double() @ dense.T @ dense)) < 1e-5

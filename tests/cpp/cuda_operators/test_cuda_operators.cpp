@@ -59,34 +59,45 @@ namespace test {
 namespace {
 
 using at::Tensor;
-using OptionalTensor = std::optional<Tensor>;
-
-using Product = Tensor (*)(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&, int64_t, const OptionalTensor&);
-struct NamedProduct {
-  const char* name;
-  Product call;
-};
-const NamedProduct products[] = {{"int4_mm", int4_mm}, {"int4_dynamic_mm", int4_dynamic_mm}};
-
 constexpr int64_t group_size = 32;
 
-struct Operands {
-  std::vector<Tensor> tensors;  // x, weight_packed, weight_scale, weight_zero_point, bias
-
-  Tensor call(Product product) const { return product(tensors[0], tensors[1], tensors[2], tensors[3], group_size, tensors[4]); }
-  Operands on_cuda(int index = 0) const {
-    Operands moved;
-    for (const Tensor& tensor : tensors) moved.tensors.push_back(to_cuda(tensor, index));
-    return moved;
-  }
+using Tensors = std::vector<Tensor>;  // the tensor arguments, in their order
+struct NamedProduct {
+  const char* name;
+  std::vector<std::string> arguments;
+  Tensor (*call)(const Tensors&);
 };
-const char* const operand_names[] = {"x", "weight_packed", "weight_scale", "weight_zero_point", "bias"};
+const NamedProduct products[] = {
+    {"int4_mm",
+     {"x", "weight_packed", "weight_scale", "weight_zero_point", "bias"},
+     [](const Tensors& t) { return int4_mm(t[0], t[1], t[2], t[3], group_size, t[4]); }},
+    {"int4_dynamic_mm",
+     {"x", "weight_packed", "weight_scale", "weight_zero_point", "bias"},
+     [](const Tensors& t) { return int4_dynamic_mm(t[0], t[1], t[2], t[3], group_size, t[4]); }},
+    {"int8_mm",
+     {"x", "weight", "weight_scale", "bias"},
+     [](const Tensors& t) { return int8_mm(t[0], t[1], t[2], group_size, t[3]); }},
+    {"int8_dynamic_mm",
+     {"x", "weight", "weight_scale", "bias"},
+     [](const Tensors& t) { return int8_dynamic_mm(t[0], t[1], t[2], group_size, t[3]); }},
+};
 
-Operands random_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
+bool is_int8(const NamedProduct& product) { return product.arguments.size() == 4; }
+
+Tensors random_operands(const NamedProduct& product, int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
   const int64_t groups = (K + group_size - 1) / group_size;
-  return {{at::randn({M, K}).to(dtype), at::randint(0, 256, {N, (K + 1) / 2}, at::kByte),
-           (at::rand({N, groups}) * 0.02 + 0.001).to(dtype), at::randint(0, 16, {N, groups}).to(dtype),
-           at::randn({N}).to(dtype)}};
+  const Tensor x = at::randn({M, K}).to(dtype), bias = at::randn({N}).to(dtype);
+  if (is_int8(product)) {
+    return {x, at::randint(-128, 128, {N, K}, at::kChar), (at::rand({N, groups}) * 0.001 + 0.0001).to(dtype), bias};
+  }
+  return {x, at::randint(0, 256, {N, (K + 1) / 2}, at::kByte), (at::rand({N, groups}) * 0.02 + 0.001).to(dtype),
+          at::randint(0, 16, {N, groups}).to(dtype), bias};
+}
+
+Tensors on_cuda(const Tensors& tensors, int index = 0) {
+  Tensors moved;
+  for (const Tensor& tensor : tensors) moved.push_back(to_cuda(tensor, index));
+  return moved;
 }
 
 double relative_error(const Tensor& got, const Tensor& expected) {
@@ -123,14 +134,14 @@ TEST_F(CudaOperators, ProductsAreThoseOfTheCpu) {
   for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16}) {
     for (const int64_t M : rows_of_algorithms) {
       for (const int64_t K : {70, 128}) {
-        const Operands cpu = random_operands(M, 41, K, dtype), cuda = cpu.on_cuda();
         for (const NamedProduct& product : products) {
-          const Tensor y = cuda.call(product.call);
+          const Tensors operands = random_operands(product, M, 41, K, dtype);
+          const Tensor y = product.call(on_cuda(operands));
           EXPECT_TRUE(y.is_cuda());
           EXPECT_EQ(y.scalar_type(), dtype);
           // Each is rounded to dtype once; where the weight is dequantized, that is rounded, too.
           const double limit = dtype == at::kFloat ? 1e-6 : dtype == at::kHalf ? 2e-3 : 1.6e-2;
-          EXPECT_LT(relative_error(to_cpu(y), cpu.call(product.call)), limit) << product.name << " " << M << " " << K;
+          EXPECT_LT(relative_error(to_cpu(y), product.call(operands)), limit) << product.name << " " << M << " " << K;
         }
       }
     }
@@ -141,14 +152,22 @@ TEST_F(CudaOperators, ProductsAreThoseOfTheCpu) {
 TEST_F(CudaOperators, QuantizedAndDequantizedWeightsAreBitForBitThoseOfTheCpu) {
   for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16}) {
     for (const bool symmetric : {false, true}) {
-      const Tensor weight = at::randn({9, 70}).to(dtype), on_cuda = to_cuda(weight);
+      const Tensor weight = at::randn({9, 70}).to(dtype), cuda_weight = to_cuda(weight);
       const auto [packed, scale, zero_point] = int4_quantize(weight, group_size, symmetric);
-      const auto [cuda_packed, cuda_scale, cuda_zero_point] = int4_quantize(on_cuda, group_size, symmetric);
+      const auto [cuda_packed, cuda_scale, cuda_zero_point] = int4_quantize(cuda_weight, group_size, symmetric);
       EXPECT_TRUE(at::equal(to_cpu(cuda_packed), packed));
       EXPECT_TRUE(at::equal(to_cpu(cuda_scale), scale));
       EXPECT_TRUE(at::equal(to_cpu(cuda_zero_point), zero_point));
       EXPECT_TRUE(at::equal(to_cpu(int4_dequantize(cuda_packed, cuda_scale, cuda_zero_point, group_size, 70)),
                             int4_dequantize(packed, scale, zero_point, group_size, 70)));
+    }
+    for (const int64_t size : {int64_t{0}, group_size}) {
+      const Tensor weight = at::randn({9, 70}).to(dtype);
+      const auto [codes, scale] = int8_quantize(weight, size);
+      const auto [cuda_codes, cuda_scale] = int8_quantize(to_cuda(weight), size);
+      EXPECT_TRUE(at::equal(to_cpu(cuda_codes), codes));
+      EXPECT_TRUE(at::equal(to_cpu(cuda_scale), scale));
+      EXPECT_TRUE(at::equal(to_cpu(int8_dequantize(cuda_codes, cuda_scale, size)), int8_dequantize(codes, scale, size)));
     }
   }
 }
@@ -156,9 +175,9 @@ TEST_F(CudaOperators, QuantizedAndDequantizedWeightsAreBitForBitThoseOfTheCpu) {
 TEST_F(CudaOperators, EmptyResultsAndEmptySums) {
   for (const NamedProduct& product : products) {
     for (const auto& [M, N, K] : {std::tuple{0, 5, 70}, std::tuple{3, 0, 70}, std::tuple{3, 5, 0}, std::tuple{0, 0, 0}}) {
-      const Operands cpu = random_operands(M, N, K, at::kBFloat16);
-      const Tensor y = cpu.on_cuda().call(product.call);
-      EXPECT_TRUE(at::equal(to_cpu(y), cpu.call(product.call))) << product.name << " " << M << " " << N << " " << K;
+      const Tensors operands = random_operands(product, M, N, K, at::kBFloat16);
+      EXPECT_TRUE(at::equal(to_cpu(product.call(on_cuda(operands))), product.call(operands)))
+          << product.name << " " << M << " " << N << " " << K;
     }
   }
   for (const auto& [N, K] : {std::pair{0, 8}, std::pair{4, 0}}) {
@@ -170,20 +189,21 @@ TEST_F(CudaOperators, EmptyResultsAndEmptySums) {
 // The context of every call: the tensors' device is current, and it is asked for its stream.
 TEST_F(CudaOperators, RunOnTheDeviceOfTheirTensors) {
   for (const int index : {0, 1}) {
-    std::vector<std::function<void()>> calls;
-    const Operands operands = random_operands(140, 41, 64, at::kBFloat16).on_cuda(index);
+    std::vector<std::function<Tensor()>> calls;
     for (const NamedProduct& product : products) {
-      calls.emplace_back([&, product] { EXPECT_EQ(operands.call(product.call).device().index(), index); });
+      const Tensors operands = on_cuda(random_operands(product, 140, 41, 64, at::kBFloat16), index);
+      calls.emplace_back([&product, operands] { return product.call(operands); });
     }
     const Tensor weight = to_cuda(at::randn({9, 70}), index);
-    calls.emplace_back([&] { EXPECT_EQ(std::get<0>(int4_quantize(weight, group_size)).device().index(), index); });
-    calls.emplace_back([&] {
-      const std::vector<Tensor>& t = operands.tensors;
-      EXPECT_EQ(int4_dequantize(t[1], t[2], t[3], group_size, 64).device().index(), index);
-    });
+    const auto [packed, scale, zero_point] = int4_quantize(weight, group_size);
+    const auto [codes, row_scale] = int8_quantize(weight);
+    calls.emplace_back([&] { return std::get<0>(int4_quantize(weight, group_size)); });
+    calls.emplace_back([&, p = packed, s = scale, z = zero_point] { return int4_dequantize(p, s, z, group_size, 70); });
+    calls.emplace_back([&] { return std::get<0>(int8_quantize(weight)); });
+    calls.emplace_back([c = codes, s = row_scale] { return int8_dequantize(c, s); });
     for (size_t i = 0; i < calls.size(); ++i) {
       asked_for_stream().clear();
-      calls[i]();
+      EXPECT_EQ(calls[i]().device().index(), index) << "call " << i;
       ASSERT_EQ(asked_for_stream().size(), 1u) << "call " << i;
       EXPECT_EQ(asked_for_stream()[0].device, index) << "call " << i;
       EXPECT_EQ(asked_for_stream()[0].current_device, index) << "call " << i;
@@ -234,17 +254,17 @@ TEST_F(CudaOperators, TheLayoutOfAnOperandChangesNoBit) {
        {std::tuple{at::kFloat, 5, 128}, std::tuple{at::kFloat, 20, 128}, std::tuple{at::kFloat, 20, 132},
         std::tuple{at::kBFloat16, 1, 128}, std::tuple{at::kBFloat16, 5, 128}, std::tuple{at::kBFloat16, 5, 132},
         std::tuple{at::kBFloat16, 140, 64}}) {
-    const Operands operands = random_operands(M, 17, K, dtype).on_cuda();
     for (const NamedProduct& product : products) {
-      for (size_t i = 0; i < operands.tensors.size(); ++i) {
+      const Tensors operands = on_cuda(random_operands(product, M, 17, K, dtype));
+      for (size_t i = 0; i < operands.size(); ++i) {
         for (const auto& [name, layout] : layouts) {
-          const std::string what = std::string(product.name) + ", " + operand_names[i] + " " + name + ", M " + std::to_string(M) +
-                                   ", K " + std::to_string(K);
-          Operands strided = operands, contiguous = operands;
-          strided.tensors[i] = layout(operands.tensors[i]);
-          contiguous.tensors[i] = to_cuda(to_cpu(strided.tensors[i]));
+          const std::string what = std::string(product.name) + ", " + product.arguments[i] + " " + name + ", M " +
+                                   std::to_string(M) + ", K " + std::to_string(K);
+          Tensors strided = operands, contiguous = operands;
+          strided[i] = layout(operands[i]);
+          contiguous[i] = to_cuda(to_cpu(strided[i]));
           gemms.clear();
-          const Tensor y = strided.call(product.call), expected = contiguous.call(product.call);
+          const Tensor y = product.call(strided), expected = product.call(contiguous);
           EXPECT_TRUE(at::equal(to_cpu(y), to_cpu(expected))) << what;
           // By these cuBLASLt would choose its algorithm, of which the stand-in has one.
           if (gemms.empty()) continue;
@@ -259,45 +279,47 @@ TEST_F(CudaOperators, TheLayoutOfAnOperandChangesNoBit) {
 }
 
 TEST_F(CudaOperators, LeadingDimensionsAreRows) {
-  Operands operands = random_operands(12, 41, 64, at::kBFloat16).on_cuda();
-  const Tensor flat = to_cpu(operands.call(int4_mm));
-  operands.tensors[0] = operands.tensors[0].view({3, 4, 64});
-  EXPECT_TRUE(at::equal(to_cpu(operands.call(int4_mm)), flat.view({3, 4, 41})));
-  operands.tensors[0] = operands.tensors[0].transpose(0, 1);
-  EXPECT_TRUE(at::equal(to_cpu(operands.call(int4_mm)), flat.view({3, 4, 41}).transpose(0, 1)));
+  for (const NamedProduct& product : products) {
+    Tensors operands = on_cuda(random_operands(product, 12, 41, 64, at::kBFloat16));
+    const Tensor flat = to_cpu(product.call(operands));
+    operands[0] = operands[0].view({3, 4, 64});
+    EXPECT_TRUE(at::equal(to_cpu(product.call(operands)), flat.view({3, 4, 41}))) << product.name;
+    operands[0] = operands[0].transpose(0, 1);
+    EXPECT_TRUE(at::equal(to_cpu(product.call(operands)), flat.view({3, 4, 41}).transpose(0, 1))) << product.name;
+  }
 }
 
 // ---- errors ----
 
 TEST_F(CudaOperators, AllTensorsMustBeOnOneDevice) {
-  const Operands cpu = random_operands(3, 5, 64, at::kFloat), cuda = cpu.on_cuda(0), other = cpu.on_cuda(1);
   for (const NamedProduct& product : products) {
     const std::string name = product.name;
-    for (size_t i = 1; i < cpu.tensors.size(); ++i) {
-      const std::string argument = operand_names[i];
-      Operands mixed = cuda;
-      mixed.tensors[i] = cpu.tensors[i];
-      EXPECT_EQ(error_of([&] { mixed.call(product.call); }),
-                name + ": " + argument + " must be on x's device cuda:0, but got cpu");
-      mixed.tensors[i] = other.tensors[i];
-      EXPECT_EQ(error_of([&] { mixed.call(product.call); }),
-                name + ": " + argument + " must be on x's device cuda:0, but got cuda:1");
+    const Tensors cpu = random_operands(product, 3, 5, 64, at::kFloat), cuda = on_cuda(cpu, 0), other = on_cuda(cpu, 1);
+    for (size_t i = 1; i < cpu.size(); ++i) {
+      const std::string argument = product.arguments[i];
+      Tensors mixed = cuda;
+      mixed[i] = cpu[i];
+      EXPECT_EQ(error_of([&] { product.call(mixed); }), name + ": " + argument + " must be on x's device cuda:0, but got cpu");
+      mixed[i] = other[i];
+      EXPECT_EQ(error_of([&] { product.call(mixed); }), name + ": " + argument + " must be on x's device cuda:0, but got cuda:1");
       mixed = cpu;
-      mixed.tensors[i] = cuda.tensors[i];
-      EXPECT_EQ(error_of([&] { mixed.call(product.call); }),
-                name + ": " + argument + " must be on x's device cpu, but got cuda:0");
+      mixed[i] = cuda[i];
+      EXPECT_EQ(error_of([&] { product.call(mixed); }), name + ": " + argument + " must be on x's device cpu, but got cuda:0");
     }
   }
-  EXPECT_EQ(error_of([&] { int4_dequantize(cuda.tensors[1], cpu.tensors[2], cuda.tensors[3], group_size, 64); }),
+  const Tensor packed = at::ones({5, 32}, at::kByte), scale = at::ones({5, 2});
+  EXPECT_EQ(error_of([&] { int4_dequantize(to_cuda(packed), scale, std::nullopt, group_size, 64); }),
             "int4_dequantize: weight_scale must be on weight_packed's device cuda:0, but got cpu");
+  EXPECT_EQ(error_of([&] { int8_dequantize(to_cuda(packed.to(at::kChar)), scale, group_size); }),
+            "int8_dequantize: weight_scale must be on weight's device cuda:0, but got cpu");
   EXPECT_TRUE(asked_for_stream().empty());
 }
 
 TEST_F(CudaOperators, SayWhichCallFailedAndWhy) {
   // There is no such device for the runtime.
-  const Operands operands = random_operands(3, 5, 64, at::kFloat).on_cuda(5);
   for (const NamedProduct& product : products) {
-    EXPECT_EQ(error_of([&] { operands.call(product.call); }),
+    const Tensors operands = on_cuda(random_operands(product, 3, 5, 64, at::kFloat), 5);
+    EXPECT_EQ(error_of([&] { product.call(operands); }),
               std::string(product.name) + ": cudaSetDevice says: invalid device ordinal");
   }
   EXPECT_EQ(error_of([] {

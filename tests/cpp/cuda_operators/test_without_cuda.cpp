@@ -28,6 +28,10 @@ TEST(WithoutCuda, OperatorsSaySo) {
   EXPECT_EQ(error_of([&] { int4_dequantize(packed, scale, scale, 32, 64); }), "int4_dequantize: weight_packed" + end);
   EXPECT_EQ(error_of([&] { int4_mm(x, packed, scale, scale, 32); }), "int4_mm: x" + end);
   EXPECT_EQ(error_of([&] { int4_dynamic_mm(x, packed, scale, scale, 32); }), "int4_dynamic_mm: x" + end);
+  EXPECT_EQ(error_of([&] { int8_quantize(x); }), "int8_quantize: weight" + end);
+  EXPECT_EQ(error_of([&] { int8_dequantize(packed, scale, 16); }), "int8_dequantize: weight" + end);
+  EXPECT_EQ(error_of([&] { int8_mm(x, packed, scale); }), "int8_mm: x" + end);
+  EXPECT_EQ(error_of([&] { int8_dynamic_mm(x, packed, scale); }), "int8_dynamic_mm: x" + end);
   EXPECT_EQ(error_of([&] {
               int4_mm(at::ones({3, 64}), packed, scale, scale, 32);
             }),
