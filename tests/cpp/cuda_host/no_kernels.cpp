@@ -1,4 +1,4 @@
-// main() prints what ran of each kernel of the library; the harness's own tests have none.
+// main() prints what ran of each kernel of the library; the programs here have none that it knows.
 #include "tests/cpp/kernels.h"
 
 namespace torchao_ops::test {
