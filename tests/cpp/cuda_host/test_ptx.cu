@@ -199,6 +199,8 @@ __global__ void half_warp_mma_kernel() {
 
 TEST(MmaArithmetic, NeedsAllLanes) { EXPECT_ERROR("mma.m16n8k16.bf16", error_of(half_warp_mma_kernel, 1, 32, 0)); }
 
+TEST(Logic, AndOr) { EXPECT_EQ(ptx::and_or(0x0ff0u, 0x00ffu, 0x8001u), 0x80f1u); }
+
 // ---- ldmatrix ----
 
 // Element c of row i of matrix j is 1000 j + 10 i + c. `shift` displaces addresses.
