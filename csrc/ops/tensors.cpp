@@ -35,7 +35,7 @@ Tensor with_adjacent_elements(const Tensor& tensor) {
 }
 
 Tensor as_weight(const Tensor& weight) {
-  const Tensor rows = with_adjacent_elements(weight);
+  Tensor rows = with_adjacent_elements(weight);
   if (!weight.is_cuda()) return rows;
   constexpr int64_t bytes = 4;  // that the tensor-core kernels ask for (supports_mm_mma)
   const bool one_row = rows.size(0) <= 1;
