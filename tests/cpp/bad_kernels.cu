@@ -7,14 +7,14 @@ constexpr int threads = 256;
 
 __global__ void __launch_bounds__(threads) good_kernel(const float4* x, float4* y) { y[threadIdx.x] = x[threadIdx.x]; }
 
-// 64 sums that all live to the end, where launch bounds leave 32 registers.
-__global__ void __launch_bounds__(1024, 2) spilling_kernel(const float* x, float* y) {
+// 64 sums that all live to the end, where launch bounds leave 40 registers.
+__global__ void __launch_bounds__(768, 2) spilling_kernel(const float* x, float* y) {
   float sums[64];
 #pragma unroll
-  for (int i = 0; i < 64; ++i) sums[i] = x[threadIdx.x + 1024 * i];
+  for (int i = 0; i < 64; ++i) sums[i] = x[threadIdx.x + 768 * i];
   __syncthreads();
 #pragma unroll
-  for (int i = 0; i < 64; ++i) y[threadIdx.x + 1024 * (63 - i)] = sums[i] * sums[(i + 7) % 64];
+  for (int i = 0; i < 64; ++i) y[threadIdx.x + 768 * (63 - i)] = sums[i] * sums[(i + 7) % 64];
 }
 
 // Indices that are known at run time only put an array into local memory.
@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(threads) idle_loop_kernel(const float4* x, flo
   float sum = 0;
 #pragma unroll 1
   for (int i = 0; i < n; ++i) sum = __fmaf_rn(sum, v.x, v.y);
-  y[threadIdx.x] = sum + v.z * v.w;
+  y[threadIdx.x] = __fadd_rn(sum, __fmul_rn(v.z, v.w));  // no FFMA of its own
 }
 
 __global__ void __launch_bounds__(threads) forbidden_kernel(float* y) { atomicAdd(y, 1.0f); }
