@@ -8,7 +8,7 @@
 // fit throws an exception derived from std::exception whose what() says "{operator}: {argument} must {requirement}, but got {what
 // came}"; no argument is ever modified. Tensors may have any strides and must all be on one device. The functions may be called from
 // several threads at once and use torch's thread pool (at::set_num_threads); results do not depend on the number of threads, bit for bit.
-// They record no gradients.
+// On CUDA tensors the work is enqueued on torch's current stream of their device, and a call returns before it is done. They record no gradients.
 //
 // An int4 weight [N, K] is three tensors:
 //   weight_packed      uint8 [N, ceil(K / 2)]: codes 0..15, element 2j in the low nibble of byte j
