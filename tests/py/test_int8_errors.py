@@ -169,6 +169,6 @@ def test_there_is_no_gradient_for_the_weight(op):
 @pytest.mark.parametrize("op", INT8_MM_OPERATORS)
 def test_a_bad_call_inside_torch_compile_names_the_argument(op):
     arguments = {**mm_arguments(), "bias": torch.zeros(7)}
-    compiled = torch.compile(operator(op), fullgraph=True, backend="eager")
+    compiled = torch.compile(operator(op), fullgraph=True, backend="eager", dynamic=False)
     with pytest.raises(RuntimeError, match=rf"{op}: bias must be \[N\] = \[8\], but got \[7\]"):
         compiled(*arguments.values())
