@@ -119,9 +119,10 @@ def benchmark(run: Run, limit_seconds: float, results: Results) -> Outcome:
             failures.append(f"not done after {limit_seconds:.0f} s")
             break
         crashed = Journal(path).crashed()
-        failures.append(
-            f"a process ended with {finished.exit_code} in {', '.join(crashed) or '?'}: {' | '.join(finished.tail(2))}"
-        )
+        where = ", ".join(crashed) or "its beginning"
+        failures.append(f"a process ended with {finished.exit_code} in {where}: {' | '.join(finished.tail(2))}")
+        if not crashed:  # nothing to leave out: another one would end the same way
+            break
     journal = Journal(path)
     results.ceilings, results.rows, results.clocks = journal.ceilings, journal.rows, journal.clocks
     results.notes += journal.notes

@@ -24,7 +24,8 @@ class Finished:
         return self.exit_code is None
 
     def tail(self, lines: int = 8) -> list[str]:
-        return [line for line in self.output.splitlines() if line.strip()][-lines:]
+        """The last lines of what it printed; the first one of the log is the command."""
+        return [line for line in self.output.splitlines()[1:] if line.strip()][-lines:]
 
 
 class Process:
