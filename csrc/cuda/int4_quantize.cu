@@ -70,10 +70,11 @@ __global__ void __launch_bounds__(matrix_block_columns* matrix_block_rows) int4_
 }  // namespace
 
 Status int4_quantize(const Int4QuantizeArgs& args, const Context& context) {
+  Status status = check_row_length(args.K);
+  if (status != Status::ok) return status;
   const int64_t G = group_count(args.K, args.group_size);
-  const Status status =
-      launch("int4_group_parameters_kernel", int4_group_parameters_kernel, grid_of(ceil_div(G, warps_per_block), args.N),
-             dim3(32 * warps_per_block), 0, context.stream, args, G);
+  status = launch("int4_group_parameters_kernel", int4_group_parameters_kernel, grid_of(ceil_div(G, warps_per_block), args.N),
+                  dim3(32 * warps_per_block), 0, context.stream, args, G);
   if (status != Status::ok) return status;
   return launch("int4_pack_kernel", int4_pack_kernel, matrix_grid(args.N, int4::packed_columns(args.K)), matrix_block(), 0,
                 context.stream, args, G);
