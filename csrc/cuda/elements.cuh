@@ -63,6 +63,13 @@ __device__ __forceinline__ void load_octet(const T* row, int64_t k, int64_t K, f
   }
 }
 
+// |value| as bits: unsigned integers in the order of the numbers, with Inf above all of them and NaN above Inf, so that one maximum finds these, too.
+__device__ __forceinline__ uint32_t magnitude_bits(float value) { return float_bits(value) & 0x7fffffffu; }
+
+__device__ __forceinline__ uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+__device__ __forceinline__ float quiet_nan() { return float_from_bits(0x7fc00000u); }
+
 // k / group_size for 0 <= k < 2^32: a 32-bit division takes a GPU some 20 instructions, a 64-bit one 100 and a call.
 __device__ __forceinline__ int64_t group_of(int64_t k, int64_t group_size) {
   return k < group_size ? 0 : static_cast<uint32_t>(k) / static_cast<uint32_t>(group_size);

@@ -15,30 +15,23 @@ template <class T>
 __global__ void __launch_bounds__(threads)
     quantize_activations_kernel(const T* x, int64_t x_row_stride, int64_t K, OctetOrder order, uint8_t* q, int64_t q_row_bytes,
                                 float* scale) {
-  TORCHAO_OPS_SHARED_ARRAY(float, warp_magnitudes, [threads / 32]);
+  TORCHAO_OPS_SHARED_ARRAY(uint32_t, warp_bits, [threads / 32]);
   const int64_t m = blockIdx.x;
   const T* row = x + m * x_row_stride;
-  // A NaN is no number's equal, but as bits without the sign it is above all numbers: so is Inf, and one maximum finds both.
-  uint32_t magnitude_bits = 0;
+  uint32_t bits = 0;
   for (int64_t k = 8 * threadIdx.x; k < K; k += 8 * threads) {
     float values[8];
     load_octet(row, k, K, values);
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const uint32_t bits = float_bits(values[i]) & 0x7fffffffu;
-      magnitude_bits = bits > magnitude_bits ? bits : magnitude_bits;
-    }
+    for (int i = 0; i < 8; ++i) bits = larger(bits, magnitude_bits(values[i]));
   }
-  magnitude_bits = warp_reduce(magnitude_bits, [](uint32_t a, uint32_t b) { return a > b ? a : b; });
-  if (threadIdx.x % 32 == 0) warp_magnitudes[threadIdx.x / 32] = float_from_bits(magnitude_bits);
+  bits = warp_reduce(bits, larger);
+  if (threadIdx.x % 32 == 0) warp_bits[threadIdx.x / 32] = bits;
   __syncthreads();
-  for (int warp = 0; warp < threads / 32; ++warp) {
-    const uint32_t bits = float_bits(warp_magnitudes[warp]);
-    magnitude_bits = bits > magnitude_bits ? bits : magnitude_bits;
-  }
-  const float magnitude = float_from_bits(magnitude_bits), row_scale = __fdiv_rn(magnitude, 127.0f);
+  for (int warp = 0; warp < threads / 32; ++warp) bits = larger(bits, warp_bits[warp]);
+  const float magnitude = float_from_bits(bits), row_scale = __fdiv_rn(magnitude, 127.0f);
   const bool quantized = is_finite(magnitude) && row_scale != 0;
-  if (threadIdx.x == 0) scale[m] = quantized || magnitude == 0 ? row_scale : float_from_bits(0x7fc00000u);
+  if (threadIdx.x == 0) scale[m] = quantized || magnitude == 0 ? row_scale : quiet_nan();
 
   for (int64_t octet = threadIdx.x; octet < q_row_bytes / 8; octet += threads) {
     uint32_t codes[2] = {};
