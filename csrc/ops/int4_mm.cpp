@@ -4,6 +4,7 @@
 #include "csrc/cuda/int4_mm.h"
 #include "csrc/ops/cuda.h"
 #include "csrc/ops/int4_weight.h"
+#include "csrc/ops/mm.h"
 #include "csrc/ops/operators.h"
 
 namespace torchao_ops {
@@ -21,17 +22,7 @@ Tensor multiply_int4(const char* op, Int4MmBackend backend, const Tensor& x, con
   check_at_least(op, "group_size", group_size, 1);
   const int64_t K = x.size(x.dim() - 1);
   const Int4Weight weight = check_int4_weight(op, weight_packed, weight_scale, weight_zero_point, group_size, K, "K");
-  if (bias) {
-    check_float(op, "bias", *bias);
-    check_shape(op, "bias", *bias, "[N]", {weight.view.N});
-  }
-
-  Tensor y = empty_result(x, weight.view.N);
-  if (y.numel() == 0) return y;
-  const Activations activations = as_matrix(x, x_type);
-  const std::optional<Tensor> bias_row = bias ? std::optional<Tensor>(as_bias(*bias)) : std::nullopt;
-  check_status(op, backend({mm_args(activations, bias_row, y), weight.view}, x));
-  return y;
+  return multiply(op, backend, x, x_type, weight.view, bias);
 }
 
 namespace cpu {

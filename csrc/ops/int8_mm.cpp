@@ -4,6 +4,7 @@
 #include "csrc/cuda/int8_mm.h"
 #include "csrc/ops/cuda.h"
 #include "csrc/ops/int8_weight.h"
+#include "csrc/ops/mm.h"
 #include "csrc/ops/operators.h"
 
 namespace torchao_ops {
@@ -18,17 +19,7 @@ Tensor multiply_int8(const char* op, Int8MmBackend backend, const Tensor& x, con
   if (x.dim() == 0) fail(op, "x", "have at least 1 dimension", "a 0-dimensional tensor");
   check_at_least(op, "group_size", group_size, 0);
   const Int8Weight checked = check_int8_weight(op, weight, weight_scale, group_size, x.size(x.dim() - 1));
-  if (bias) {
-    check_float(op, "bias", *bias);
-    check_shape(op, "bias", *bias, "[N]", {checked.view.N});
-  }
-
-  Tensor y = empty_result(x, checked.view.N);
-  if (y.numel() == 0) return y;
-  const Activations activations = as_matrix(x, x_type);
-  const std::optional<Tensor> bias_row = bias ? std::optional<Tensor>(as_bias(*bias)) : std::nullopt;
-  check_status(op, backend({mm_args(activations, bias_row, y), checked.view}, x));
-  return y;
+  return multiply(op, backend, x, x_type, checked.view, bias);
 }
 
 namespace cpu {

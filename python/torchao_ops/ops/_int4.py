@@ -13,6 +13,7 @@ from ._check import (
     check_same_device,
     check_shape,
 )
+from ._mm import bias_gradient, check_requires_no_grad, fake_result
 
 
 def check_weight(
@@ -64,11 +65,7 @@ def _mm_fake(op: str):
         check_activations(op, x)
         check_at_least(op, "group_size", group_size, 1)
         check_weight(op, weight_packed, weight_scale, weight_zero_point, group_size, x.shape[-1], "K")
-        out_features = weight_packed.shape[0]
-        if bias is not None:
-            check_float_dtype(op, "bias", bias.dtype)
-            check_shape(op, "bias", bias, "[N]", (out_features,))
-        return x.new_empty((*x.shape[:-1], out_features))
+        return fake_result(op, x, weight_packed.shape[0], bias)
 
     return fake
 
@@ -76,12 +73,8 @@ def _mm_fake(op: str):
 def _mm_setup_context(op: str):
     def setup_context(ctx, inputs, output) -> None:
         x, weight_packed, weight_scale, weight_zero_point, group_size, _ = inputs
-        for name, tensor in (("weight_scale", weight_scale), ("weight_zero_point", weight_zero_point)):
-            # There is no gradient for these; None would let a training run go on as if there were.
-            torch._check(
-                tensor is None or not tensor.requires_grad,
-                lambda: f"{op}: {name} must not require grad, but got requires_grad=True",
-            )
+        check_requires_no_grad(op, "weight_scale", weight_scale)
+        check_requires_no_grad(op, "weight_zero_point", weight_zero_point)
         ctx.save_for_backward(weight_packed, weight_scale, weight_zero_point)
         ctx.group_size = group_size
         ctx.in_features = x.shape[-1]
@@ -99,5 +92,5 @@ def _mm_backward(ctx, grad_output: Tensor):
         grad_x = grad_output @ weight
     # A bias that the caller leaves out is not among the inputs at all.
     if any(ctx.needs_input_grad[5:]):
-        grad_bias = grad_output.float().sum_to_size(grad_output.shape[-1])  # autograd casts it to the bias's dtype
+        grad_bias = bias_gradient(grad_output)
     return grad_x, None, None, None, None, grad_bias

@@ -13,6 +13,7 @@ from ._check import (
     check_same_device,
     check_shape,
 )
+from ._mm import bias_gradient, check_requires_no_grad, fake_result
 
 
 def scale_shape(out_features: int, in_features: int, group_size: int) -> tuple[int, ...]:
@@ -46,11 +47,7 @@ def _mm_fake(op: str):
         check_activations(op, x)
         check_at_least(op, "group_size", group_size, 0)
         check_weight(op, weight, weight_scale, group_size, x.shape[-1])
-        out_features = weight.shape[0]
-        if bias is not None:
-            check_float_dtype(op, "bias", bias.dtype)
-            check_shape(op, "bias", bias, "[N]", (out_features,))
-        return x.new_empty((*x.shape[:-1], out_features))
+        return fake_result(op, x, weight.shape[0], bias)
 
     return fake
 
@@ -58,11 +55,7 @@ def _mm_fake(op: str):
 def _mm_setup_context(op: str):
     def setup_context(ctx, inputs, output) -> None:
         _, weight, weight_scale, *rest = inputs
-        # There is no gradient for it; None would let a training run go on as if there were.
-        torch._check(
-            not weight_scale.requires_grad,
-            lambda: f"{op}: weight_scale must not require grad, but got requires_grad=True",
-        )
+        check_requires_no_grad(op, "weight_scale", weight_scale)
         ctx.save_for_backward(weight, weight_scale)
         # Arguments that the caller leaves out are not among the inputs.
         ctx.group_size = rest[0] if rest else 0
@@ -76,5 +69,5 @@ def _mm_backward(ctx, grad_output: Tensor):
     if ctx.needs_input_grad[0]:
         grad_x = grad_output @ torch.ops.torchao.int8_dequantize(*ctx.saved_tensors, ctx.group_size, grad_output.dtype)
     if any(ctx.needs_input_grad[4:]):
-        grad_bias = grad_output.float().sum_to_size(grad_output.shape[-1])  # autograd casts it to the bias's dtype
+        grad_bias = bias_gradient(grad_output)
     return grad_x, None, None, None, grad_bias
