@@ -1,75 +1,26 @@
-// Every int4_dequantize kernel against the reference: bit for bit, NaN apart.
+// Every int4_dequantize kernel: what all formats owe (dequantize_suite.h), and unusual scales and zero points.
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
+#include "tests/cpp/dequantize_suite.h"
 #include "tests/cpp/int4_problem.h"
 #include "tests/cpp/kernels.h"
-#include "tests/cpp/threads.h"
 
 namespace torchao_ops::test {
 namespace {
 
-class Int4Dequantize : public testing::Test {
- protected:
-  // Dequantizes the problem's weight with every kernel and every type of result.
-  void expect_equal_in(Int4Problem& problem) {
-    const Int4Case& c = problem.shape();
-    for (const FloatType out_type : {FloatType::f32, FloatType::f16, FloatType::bf16}) {
-      const int64_t bytes = c.N * c.K * size_of(out_type);
-      std::vector<uint8_t> expected(static_cast<size_t>(bytes));
-      int4_dequantize_ref({problem.args().weight, expected.data(), out_type});
-      GuardedBuffer out(bytes, c.placement);
-      for (const Int4DequantizeKernel& kernel : kernels_) {
-        const Int4DequantizeArgs args{problem.args().weight, out.data(), out_type};
-        if (!takes(kernel, args)) continue;
-        const std::string description = std::string(kernel.name) + " to " + name_of(out_type) + " " + text_of(c);
-        SCOPED_TRACE(description);
-        describe_current_case(description.c_str());
-        out.fill_with_pattern();
-        problem.set_writable(false);
-        const Status status = kernel.run(args, std_threads(c.threads));
-        problem.set_writable(true);
-        ASSERT_EQ(status, Status::ok);
-        ASSERT_TRUE(out.slack_is_untouched()) << "wrote outside the result";
-        for (int64_t i = 0; i < c.N * c.K; ++i) {
-          const float value = load_float(out.data(), out_type, i), reference = load_float(expected.data(), out_type, i);
-          if (std::isnan(reference) && std::isnan(value)) continue;
-          ASSERT_EQ(std::memcmp(&value, &reference, sizeof(value)), 0)
-              << "w[" << i / c.K << ", " << i % c.K << "] is " << value << ", not " << reference;
-        }
-      }
-    }
-  }
-
-  const std::vector<Int4DequantizeKernel> kernels_ = int4_dequantize_kernels();
-  Random random_{0};
+struct Int4 {
+  using Problem = Int4Problem;
+  using Args = Int4DequantizeArgs;
+  static std::vector<Int4DequantizeKernel> kernels() { return int4_dequantize_kernels(); }
+  static void reference(const Args& args) { int4_dequantize_ref(args); }
 };
+INSTANTIATE_TYPED_TEST_SUITE_P(Int4, Dequantize, Int4);
 
-TEST_F(Int4Dequantize, EveryLengthAndGroupSize) {
-  for (const int64_t K :
-       {0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 130, 255, 256, 257, 512, 1000}) {
-    for (const int64_t group_size : {1, 2, 3, 7, 8, 16, 31, 32, 33, 48, 64, 96, 100, 128, 256, 1024}) {
-      if (!is_selected(random_)) continue;
-      Int4Problem problem(with_random_types({0, 3, K, group_size}, random_));
-      problem.fill_ordinary(random_);
-      expect_equal_in(problem);
-      if (HasFatalFailure()) return;
-    }
-  }
-}
-
-TEST_F(Int4Dequantize, RandomShapes) {
-  for (int64_t i = 0; i < case_count(100); ++i) {
-    Int4Problem problem(random_case(random_, 200000));
-    problem.fill_ordinary(random_);
-    expect_equal_in(problem);
-    if (HasFatalFailure()) return;
-  }
-}
+using Int4Dequantize = Dequantize<Int4>;
 
 // All codes with scales and zero points from subnormal to infinite and NaN.
 TEST_F(Int4Dequantize, UnusualScalesAndZeroPoints) {
