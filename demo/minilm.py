@@ -81,16 +81,27 @@ def quantized(dense: Embedder, config: str) -> Embedder:
     return model
 
 
-def variants() -> list[Variant]:
+def smoothed(dense: Embedder, calibration: list[dict[str, Tensor]]) -> Embedder:
+    model = copy.deepcopy(dense)
+    torchao_ops.smoothquant(model, calibration)
+    return model
+
+
+def variants(tokenizer) -> list[Variant]:
     """fp32 and bf16 first: the others are compared with them."""
     fp32 = load_dense()
     bf16 = copy.deepcopy(fp32).bfloat16()
+    smooth = smoothed(fp32, [tokens_of(tokenizer, [query]) for query in QUERIES])
     return [
         Variant("fp32", fp32),
         Variant("bf16", bf16),
         Variant("int4", quantized(fp32, "int4wo-32"), "int4wo-32"),
         Variant("int4, int8 activations", quantized(fp32, "8da4w-32"), "8da4w-32"),
         Variant("int4, the rest bf16", quantized(bf16, "int4wo-32")),
+        Variant("int8", quantized(fp32, "int8wo"), "int8wo"),
+        Variant("int8, int8 activations", quantized(fp32, "int8dq"), "int8dq"),
+        Variant("the same, smoothed", quantized(smooth, "int8dq"), "int8dq"),
+        Variant("int8, the rest bf16", quantized(bf16, "int8wo")),
     ]
 
 
@@ -107,7 +118,8 @@ def show_sizes(models: list[Variant]) -> None:
         table.add_row(variant.name, f"{linear:.1f}", f"{whole:.1f}", f"{whole * 1e6 / dense_size:.0%}")
     console.print(table)
     console.print(
-        "int4 weights come in groups of 32. What is no linear layer, mostly the embedding table, stays as it is."
+        "int4 weights come in groups of 32, int8 weights have a scale a row. What is no linear layer, mostly the embedding "
+        "table, stays as it is."
     )
 
 
@@ -220,7 +232,7 @@ def main() -> None:
         f"torchao_ops {found['version']} with {found['isa']} kernels, torch {torch.__version__}, model {MODEL_DIR.parent.name}"
     )
     tokenizer = AutoTokenizer.from_pretrained(MODEL_DIR)
-    models = variants()
+    models = variants(tokenizer)
     inputs, queries = tokens_of(tokenizer, SENTENCES), tokens_of(tokenizer, QUERIES)
     with torch.inference_mode():
         embeddings = [variant.model(**inputs) for variant in models]

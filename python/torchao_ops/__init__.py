@@ -8,8 +8,13 @@ from . import _library
 
 _library.load()
 
-from .config import Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig  # noqa: E402
-from .linear import Int4Linear, QuantLinear  # noqa: E402
+from .config import (  # noqa: E402
+    Int4WeightOnlyConfig,
+    Int8DynamicActivationInt4WeightConfig,
+    Int8DynamicActivationInt8WeightConfig,
+    Int8WeightOnlyConfig,
+)
+from .linear import Int4Linear, Int8Linear, QuantLinear  # noqa: E402
 from .ops.capabilities import capabilities  # noqa: E402
 from .ops.int4_dequantize import int4_dequantize  # noqa: E402
 from .ops.int4_dynamic_mm import int4_dynamic_mm  # noqa: E402
@@ -21,6 +26,7 @@ from .ops.int8_mm import int8_mm  # noqa: E402
 from .ops.int8_quantize import int8_quantize  # noqa: E402
 from .quantize import quantize_  # noqa: E402
 from .size import model_size  # noqa: E402
+from .smoothquant import smoothquant  # noqa: E402
 
 __version__ = capabilities()["version"]
 
@@ -28,6 +34,9 @@ __all__ = [
     "Int4Linear",
     "Int4WeightOnlyConfig",
     "Int8DynamicActivationInt4WeightConfig",
+    "Int8DynamicActivationInt8WeightConfig",
+    "Int8Linear",
+    "Int8WeightOnlyConfig",
     "QuantLinear",
     "capabilities",
     "int4_dequantize",
@@ -40,4 +49,5 @@ __all__ = [
     "int8_quantize",
     "model_size",
     "quantize_",
+    "smoothquant",
 ]

@@ -4,6 +4,15 @@ import re
 from dataclasses import dataclass
 
 
+def _check_size(config: object, name: str, value: object) -> None:
+    """For a field that is a number of weights."""
+    config_name = type(config).__name__
+    if type(value) is not int:
+        raise TypeError(f"{config_name}: {name} must be an int, but got {value!r}")
+    if value < 1:
+        raise ValueError(f"{config_name}: {name} must be at least 1, but got {value}")
+
+
 @dataclass(frozen=True)
 class _Int4WeightConfig:
     """An int4 weight; the subclasses say what happens to the activations."""
@@ -12,11 +21,7 @@ class _Int4WeightConfig:
     symmetric: bool = False
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        if type(self.group_size) is not int:
-            raise TypeError(f"{name}: group_size must be an int, but got {self.group_size!r}")
-        if self.group_size < 1:
-            raise ValueError(f"{name}: group_size must be at least 1, but got {self.group_size}")
+        _check_size(self, "group_size", self.group_size)
 
 
 @dataclass(frozen=True)
@@ -47,13 +52,50 @@ class Int8DynamicActivationInt4WeightConfig(_Int4WeightConfig):
     group_size: int = 32
 
 
-Config = Int4WeightOnlyConfig | Int8DynamicActivationInt4WeightConfig
+@dataclass(frozen=True)
+class Int8WeightOnlyConfig:
+    """8-bit weights, exact activations (`int8_mm`).
 
-_ALIASES = {
-    "int4wo": Int4WeightOnlyConfig,
-    "int4_weight_only": Int4WeightOnlyConfig,
-    "8da4w": Int8DynamicActivationInt4WeightConfig,
-    "int8_dynamic_activation_int4_weight": Int8DynamicActivationInt4WeightConfig,
+    Args:
+        group_size: how many weights along in_features share a scale; None: a whole row does, which is what other tools
+            write and what is fastest.
+
+    Raises:
+        TypeError, ValueError: group_size is neither None nor an int, or below 1.
+    """
+
+    group_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.group_size is not None:
+            _check_size(self, "group_size", self.group_size)
+
+
+@dataclass(frozen=True)
+class Int8DynamicActivationInt8WeightConfig:
+    """8-bit weights with a scale a row, activations rounded to 8 bits per row on the fly (`int8_dynamic_mm`).
+
+    The fastest for large batches. Activations with outliers in a few channels lose accuracy: see `smoothquant`.
+    """
+
+
+Config = (
+    Int4WeightOnlyConfig
+    | Int8DynamicActivationInt4WeightConfig
+    | Int8WeightOnlyConfig
+    | Int8DynamicActivationInt8WeightConfig
+)
+
+# The second is the field that "-<number>" behind the name sets, if the config has one.
+_ALIASES: dict[str, tuple[type, str | None]] = {
+    "int4wo": (Int4WeightOnlyConfig, "group_size"),
+    "int4_weight_only": (Int4WeightOnlyConfig, "group_size"),
+    "8da4w": (Int8DynamicActivationInt4WeightConfig, "group_size"),
+    "int8_dynamic_activation_int4_weight": (Int8DynamicActivationInt4WeightConfig, "group_size"),
+    "int8wo": (Int8WeightOnlyConfig, "group_size"),
+    "int8_weight_only": (Int8WeightOnlyConfig, "group_size"),
+    "int8dq": (Int8DynamicActivationInt8WeightConfig, None),
+    "int8_dynamic_activation_int8_weight": (Int8DynamicActivationInt8WeightConfig, None),
 }
 
 
@@ -61,11 +103,11 @@ def config_from_alias(alias: str) -> Config:
     """The config of a short name such as "int4wo", or, with a group size, "int4wo-32".
 
     Raises:
-        ValueError: the name is not known or its group size is below 1.
+        ValueError: the name is not known, has a number that it does not take, or its number is below 1.
     """
-    match = re.fullmatch(r"(?P<name>\w+?)(-(?P<group_size>\d+))?", alias, re.ASCII)
-    config_class = _ALIASES.get(match["name"]) if match else None
-    if config_class is None:
-        known = ", ".join(f'"{name}"' for name in _ALIASES)
-        raise ValueError(f"config must be one of {known}, or one of these and -<group_size>, but got {alias!r}")
-    return config_class(group_size=int(match["group_size"])) if match["group_size"] else config_class()
+    match = re.fullmatch(r"(?P<name>\w+?)(-(?P<number>\d+))?", alias, re.ASCII)
+    if match is None or match["name"] not in _ALIASES or (match["number"] and not _ALIASES[match["name"]][1]):
+        known = ", ".join(f'"{name}-<{field}>"' if field else f'"{name}"' for name, (_, field) in _ALIASES.items())
+        raise ValueError(f"config must be one of {known}, where the part after - may be left out, but got {alias!r}")
+    config_class, field = _ALIASES[match["name"]]
+    return config_class(**{field: int(match["number"])}) if match["number"] else config_class()

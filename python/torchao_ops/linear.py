@@ -2,8 +2,27 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .config import Config, Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig
+from .config import (
+    Config,
+    Int4WeightOnlyConfig,
+    Int8DynamicActivationInt4WeightConfig,
+    Int8DynamicActivationInt8WeightConfig,
+    Int8WeightOnlyConfig,
+)
+
+
+def scaled(input: Tensor, input_scale: Tensor) -> Tensor:
+    """input * input_scale, in the dtype of input."""
+    return (input * input_scale).to(input.dtype)
+
+
+class SmoothedLinear(nn.Linear):
+    """A dense layer that multiplies x by `input_scale` [in_features] first: what `smoothquant` makes and `quantize_` takes."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(scaled(input, self.input_scale), self.weight, self.bias)
 
 
 class QuantLinear(nn.Linear):
@@ -13,7 +32,10 @@ class QuantLinear(nn.Linear):
     `weight` is a property that dequantizes: code that reads it (peft, say) gets a fresh tensor in the dtype of the scales,
     at the cost of a pass over the weight. The bias stays a Parameter. The weight has no gradient; x and bias do.
 
-    A format's class defines `quantize_weight`, `_set_weight`, `weight`, `_format_repr` and `forward`.
+    Buffer `input_scale`: [in_features] or None; x is multiplied by it first (see `smoothquant`). A state dict that has it
+    gives it to a layer that has none.
+
+    A format's class defines `quantize_weight`, `_set_weight`, `weight`, `_format_repr` and `_product`.
     """
 
     def __init__(
@@ -41,6 +63,7 @@ class QuantLinear(nn.Linear):
             self.bias = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype))
         else:
             self.register_parameter("bias", None)
+        self.register_buffer("input_scale", None)
         on_meta = self.quantize_weight(torch.empty(out_features, in_features, device="meta", dtype=dtype), config)
         self._set_weight(
             config,
@@ -61,6 +84,7 @@ class QuantLinear(nn.Linear):
         linear_class = linear_class_of(config)
         layer = linear_class(linear.in_features, linear.out_features, bias=False, device="meta", config=config)
         layer.bias = linear.bias
+        layer.input_scale = getattr(linear, "input_scale", None)
         layer._set_weight(config, linear_class.quantize_weight(linear.weight, config))
         return layer.train(linear.training)
 
@@ -72,6 +96,8 @@ class QuantLinear(nn.Linear):
         """
         del linear.weight
         linear.__class__ = linear_class_of(config)
+        if "input_scale" not in linear._buffers:
+            linear.register_buffer("input_scale", None)
         linear._set_weight(config, weight)
 
     @staticmethod
@@ -82,11 +108,35 @@ class QuantLinear(nn.Linear):
     def _set_weight(self, config: Config, weight: dict[str, Tensor | None]) -> None:
         raise NotImplementedError
 
+    def _dequantized_weight(self) -> Tensor:
+        raise NotImplementedError
+
+    def _product(self, input: Tensor) -> Tensor:
+        raise NotImplementedError
+
     def _format_repr(self) -> str:
         raise NotImplementedError
 
+    @property
+    def weight(self) -> Tensor:
+        weight = self._dequantized_weight()
+        return weight if self.input_scale is None else weight * self.input_scale
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.input_scale is not None:
+            input = scaled(input, self.input_scale)
+        return self._product(input)
+
+    def _load_from_state_dict(self, state_dict, prefix, *arguments) -> None:
+        # Whether a layer was smoothed is the checkpoint's to say.
+        if self.input_scale is None and f"{prefix}input_scale" in state_dict:
+            dtype, device = state_dict[f"{prefix}input_scale"].dtype, next(self.buffers()).device
+            self.input_scale = torch.empty(self.in_features, dtype=dtype, device=device)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, {self._format_repr()}"
+        smoothed = "" if self.input_scale is None else ", input_scale=True"
+        return f"{super().extra_repr()}, {self._format_repr()}{smoothed}"
 
 
 class Int4Linear(QuantLinear):
@@ -117,13 +167,12 @@ class Int4Linear(QuantLinear):
         for name, tensor in weight.items():
             self.register_buffer(name, tensor)
 
-    @property
-    def weight(self) -> Tensor:
+    def _dequantized_weight(self) -> Tensor:
         return torch.ops.torchao.int4_dequantize(
             self.weight_packed, self.weight_scale, self.weight_zero_point, self.group_size, self.in_features
         )
 
-    def forward(self, input: Tensor) -> Tensor:
+    def _product(self, input: Tensor) -> Tensor:
         if self.dynamic_activations:
             return torch.ops.torchao.int4_dynamic_mm(
                 input, self.weight_packed, self.weight_scale, self.weight_zero_point, self.group_size, self.bias
@@ -137,9 +186,53 @@ class Int4Linear(QuantLinear):
         return f"int4, group_size={self.group_size}, {symmetric=}, dynamic_activations={self.dynamic_activations}"
 
 
+class Int8Linear(QuantLinear):
+    """A linear layer with an int8 weight.
+
+    Buffers (N = out_features, K = in_features, G = ceil(K / group_size)):
+        weight_codes: int8 [N, K]. (compressed-tensors calls them `weight`, which here is the dequantized weight.)
+        weight_scale: [N], or [N, G] with a group size; fp32, fp16 or bf16; `.to(dtype)` converts it and leaves the codes alone.
+    """
+
+    __constants__ = [*nn.Linear.__constants__, "group_size", "dynamic_activations"]
+
+    @staticmethod
+    @torch.no_grad()
+    def quantize_weight(weight: Tensor, config: Config) -> dict[str, Tensor | None]:
+        codes, scale = torch.ops.torchao.int8_quantize(weight, _int8_group_size(config))
+        return {"weight_codes": codes, "weight_scale": scale}
+
+    def _set_weight(self, config: Config, weight: dict[str, Tensor | None]) -> None:
+        self.group_size = _int8_group_size(config)
+        self.dynamic_activations = isinstance(config, Int8DynamicActivationInt8WeightConfig)
+        for name, tensor in weight.items():
+            self.register_buffer(name, tensor)
+
+    def _dequantized_weight(self) -> Tensor:
+        return torch.ops.torchao.int8_dequantize(self.weight_codes, self.weight_scale, self.group_size)
+
+    def _product(self, input: Tensor) -> Tensor:
+        if self.dynamic_activations:
+            return torch.ops.torchao.int8_dynamic_mm(
+                input, self.weight_codes, self.weight_scale, self.group_size, self.bias
+            )
+        return torch.ops.torchao.int8_mm(input, self.weight_codes, self.weight_scale, self.group_size, self.bias)
+
+    def _format_repr(self) -> str:
+        group_size = self.group_size or None
+        return f"int8, {group_size=}, dynamic_activations={self.dynamic_activations}"
+
+
+def _int8_group_size(config: Config) -> int:
+    """As the operators take it: 0 is one scale a row."""
+    return getattr(config, "group_size", None) or 0
+
+
 _LINEAR_CLASSES: dict[type, type[QuantLinear]] = {
     Int4WeightOnlyConfig: Int4Linear,
     Int8DynamicActivationInt4WeightConfig: Int4Linear,
+    Int8WeightOnlyConfig: Int8Linear,
+    Int8DynamicActivationInt8WeightConfig: Int8Linear,
 }
 
 

@@ -9,7 +9,7 @@ from torch.nn.parameter import is_lazy
 from tqdm.auto import tqdm
 
 from .config import Config, config_from_alias
-from .linear import QuantLinear, linear_class_of
+from .linear import QuantLinear, SmoothedLinear, linear_class_of
 
 # Smaller models are quantized in a few seconds.
 _PROGRESS_BAR_MIN_BYTES = 1 << 30
@@ -64,7 +64,7 @@ def _layers_by_weight(model: nn.Module, filter_fn: Callable[[nn.Module, str], bo
 
     layers: dict[int, list[nn.Linear]] = {}
     for name, module in model.named_modules():
-        if not _is_plain_linear(module) or (filter_fn is not None and not filter_fn(module, name)):
+        if not is_plain_linear(module) or (filter_fn is not None and not filter_fn(module, name)):
             continue
         if is_lazy(module.weight):
             raise RuntimeError(
@@ -74,12 +74,12 @@ def _layers_by_weight(model: nn.Module, filter_fn: Callable[[nn.Module, str], bo
     return [sharing for weight_id, sharing in layers.items() if len(sharing) == owners[weight_id]]
 
 
-def _is_plain_linear(module: nn.Module) -> bool:
+def is_plain_linear(module: nn.Module) -> bool:
     """Whether a quantized layer can take the module's place without a change of what is computed."""
     return (
         isinstance(module, nn.Linear)
         and not isinstance(module, NonDynamicallyQuantizableLinear)
-        and type(module).forward is nn.Linear.forward
+        and type(module).forward in (nn.Linear.forward, SmoothedLinear.forward)
         # A parametrized weight (weight norm, LoRA by parametrization) is computed, not stored.
         and "weight" in module._parameters
     )

@@ -13,26 +13,29 @@ from torch import Tensor, nn
 from torchao_ops import quantize_
 
 IN_FEATURES = 96
+CONFIGS = {"int4": "int4wo-32", "dynamic_int4": "8da4w-64", "int8": "int8wo", "dynamic_int8": "int8dq"}
 
 
 class Mlp(nn.Module):
-    """Both int4 operators, a bias and none, and a last group that is partial."""
+    """A layer for each product, biases and none, and a last group that is partial."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.up = nn.Linear(IN_FEATURES, 200)
-        self.down = nn.Linear(200, 40, bias=False)
-        self.head = nn.Linear(40, 7)
+        self.int4 = nn.Linear(IN_FEATURES, 200)
+        self.dynamic_int4 = nn.Linear(200, 120, bias=False)
+        self.int8 = nn.Linear(120, 40)
+        self.dynamic_int8 = nn.Linear(40, 7, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.down(torch.relu(self.up(x)))))
+        x = torch.relu(self.dynamic_int4(torch.relu(self.int4(x))))
+        return self.dynamic_int8(torch.relu(self.int8(x)))
 
 
 def quantized_mlp() -> Mlp:
     torch.manual_seed(0)
     model = Mlp().eval()
-    quantize_(model, "int4wo-32", lambda module, name: name != "down")
-    quantize_(model, "8da4w-64")
+    for name, config in CONFIGS.items():
+        quantize_(model.get_submodule(name), config)
     return model.requires_grad_(False)
 
 

@@ -114,7 +114,7 @@ def test_a_product_is_that_of_the_cpu_but_for_rounding(cuda, op, dtype, rows):
     assert reference.relative_error(on_cuda, on_cpu) < limit
 
 
-@pytest.mark.parametrize("config", ["int4wo-32", "8da4w-32"])
+@pytest.mark.parametrize("config", ["int4wo-32", "8da4w-32", "int8wo", "int8dq"])
 def test_one_checkpoint_serves_both_devices(cuda, config):
     def model() -> nn.Module:
         return nn.Sequential(nn.Linear(70, 48), nn.GELU(), nn.Linear(48, 33, bias=False))

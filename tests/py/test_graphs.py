@@ -11,13 +11,22 @@ import torch._dynamo.testing
 from helpers import Int4Weight, run_python
 from make_consumer_models import IN_FEATURES, main, quantized_mlp
 from torch import nn
-from torchao_ops import Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig, quantize_
+from torchao_ops import (
+    Int4Linear,
+    Int4WeightOnlyConfig,
+    Int8DynamicActivationInt4WeightConfig,
+    Int8DynamicActivationInt8WeightConfig,
+    Int8WeightOnlyConfig,
+    quantize_,
+)
 from torchao_ops._library import library_path
 
 CONFIGS = [
     Int4WeightOnlyConfig(group_size=32),
     Int4WeightOnlyConfig(group_size=32, symmetric=True),
     Int8DynamicActivationInt4WeightConfig(group_size=32),
+    Int8WeightOnlyConfig(),
+    Int8DynamicActivationInt8WeightConfig(),
 ]
 
 
@@ -98,9 +107,10 @@ def test_symbolic_sizes_stay_symbolic():
 def test_export_with_a_dynamic_batch(model, x):
     exported = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     targets = [node.target for node in exported.graph.nodes if node.op == "call_function"]
-    dynamic = model[0].dynamic_activations
-    operator = torch.ops.torchao.int4_dynamic_mm.default if dynamic else torch.ops.torchao.int4_mm.default
-    assert targets.count(operator) == 2
+    name = ("int4" if isinstance(model[0], Int4Linear) else "int8") + (
+        "_dynamic_mm" if model[0].dynamic_activations else "_mm"
+    )
+    assert targets.count(getattr(torch.ops.torchao, name).default) == 2
     file = io.BytesIO()
     torch.export.save(exported, file)
     file.seek(0)

@@ -14,20 +14,41 @@ from torchao_ops import (
     Int4Linear,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
+    Int8DynamicActivationInt8WeightConfig,
+    Int8Linear,
+    Int8WeightOnlyConfig,
     QuantLinear,
     int4_dequantize,
     int4_dynamic_mm,
     int4_mm,
+    int8_dequantize,
+    int8_dynamic_mm,
+    int8_mm,
     quantize_,
 )
 
 pytestmark = pytest.mark.usefixtures("device")
 
-CONFIGS = [
+INT4_CONFIGS = [
     Int4WeightOnlyConfig(group_size=32),
     Int4WeightOnlyConfig(group_size=32, symmetric=True),
     Int8DynamicActivationInt4WeightConfig(group_size=32),
 ]
+INT8_CONFIGS = [Int8WeightOnlyConfig(), Int8WeightOnlyConfig(group_size=32), Int8DynamicActivationInt8WeightConfig()]
+CONFIGS = INT4_CONFIGS + INT8_CONFIGS
+
+
+def is_dynamic(config) -> bool:
+    return isinstance(config, Int8DynamicActivationInt4WeightConfig | Int8DynamicActivationInt8WeightConfig)
+
+
+def largest_error(config) -> float:
+    """Rounding normal weights to 4 bits costs about a tenth of the norm; to 8 bits, weights and perhaps activations, a hundredth."""
+    return 0.12 if config in INT4_CONFIGS else 0.02
+
+
+def code_name(config) -> str:
+    return "weight_packed" if config in INT4_CONFIGS else "weight_codes"
 
 
 def small_model() -> nn.Sequential:
@@ -57,7 +78,8 @@ def x(device):
 
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 @pytest.mark.parametrize("bias", [False, True])
-def test_a_layer_computes_what_its_operator_computes(config, dtype, bias):
+@pytest.mark.parametrize("config", INT4_CONFIGS, ids=str)
+def test_an_int4_layer_computes_what_its_operator_computes(config, dtype, bias):
     linear = nn.Linear(70, 48, bias=bias, dtype=dtype)
     layer = QuantLinear.from_linear(linear, config)
     assert isinstance(layer, Int4Linear) and isinstance(layer, nn.Linear)
@@ -71,11 +93,32 @@ def test_a_layer_computes_what_its_operator_computes(config, dtype, bias):
     assert layer.bias is linear.bias
 
     x = torch.randn(2, 3, 70).to(dtype)
-    operator = int4_dynamic_mm if isinstance(config, Int8DynamicActivationInt4WeightConfig) else int4_mm
+    operator = int4_dynamic_mm if is_dynamic(config) else int4_mm
     weight = layer.weight_packed, layer.weight_scale, layer.weight_zero_point
     assert torch.equal(layer(x), operator(x, *weight, 32, linear.bias))
-    # And is close to the layer that it was: int4 rounding costs about a tenth of the norm here.
-    assert reference.relative_error(layer(x), linear(x)) < 0.12
+    assert reference.relative_error(layer(x), linear(x)) < largest_error(config)
+    assert torch.equal(layer.weight, int4_dequantize(*weight, 32, 70))
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("config", INT8_CONFIGS, ids=str)
+def test_an_int8_layer_computes_what_its_operator_computes(config, dtype, bias):
+    linear = nn.Linear(70, 48, bias=bias, dtype=dtype)
+    layer = QuantLinear.from_linear(linear, config)
+    assert isinstance(layer, Int8Linear) and isinstance(layer, nn.Linear)
+    group_size = getattr(config, "group_size", None) or 0
+    codes, scale = reference.int8_quantize(linear.weight.detach(), group_size)
+    assert torch.equal(layer.weight_codes.cpu(), codes)
+    assert torch.equal(layer.weight_scale.cpu(), scale)
+    assert layer.bias is linear.bias
+
+    x = torch.randn(2, 3, 70).to(dtype)
+    operator = int8_dynamic_mm if is_dynamic(config) else int8_mm
+    weight = layer.weight_codes, layer.weight_scale, group_size
+    assert torch.equal(layer(x), operator(x, *weight, linear.bias))
+    assert reference.relative_error(layer(x), linear(x)) < largest_error(config)
+    assert torch.equal(layer.weight, int8_dequantize(*weight))
 
 
 def test_weight_is_the_dequantized_weight(config):
@@ -83,10 +126,7 @@ def test_weight_is_the_dequantized_weight(config):
     layer = QuantLinear.from_linear(linear, config)
     assert layer.weight.dtype == torch.bfloat16
     assert not layer.weight.requires_grad
-    assert torch.equal(
-        layer.weight, int4_dequantize(layer.weight_packed, layer.weight_scale, layer.weight_zero_point, 32, 70)
-    )
-    assert reference.relative_error(layer.weight, linear.weight) < 0.12
+    assert reference.relative_error(layer.weight, linear.weight) < largest_error(config)
     with pytest.raises(AttributeError):
         layer.weight = torch.zeros(48, 70)
 
@@ -109,11 +149,17 @@ def test_repr_shows_the_format():
         " dynamic_activations=False)"
     )
     assert "symmetric=False, dynamic_activations=True)" in repr(QuantLinear.from_linear(nn.Linear(70, 48), CONFIGS[2]))
+    int8 = [repr(QuantLinear.from_linear(nn.Linear(70, 48), config)) for config in INT8_CONFIGS]
+    assert int8 == [
+        f"Int8Linear(in_features=70, out_features=48, bias=True, int8, group_size={group_size}, dynamic_activations={dynamic})"
+        for group_size, dynamic in ((None, False), (32, False), (None, True))
+    ]
 
 
 def test_state_dict_is_plain_tensors(model, config):
-    names = {"0.weight_packed", "0.weight_scale", "0.bias", "2.weight_packed", "2.weight_scale"}
-    if not config.symmetric:
+    code = code_name(config)
+    names = {f"0.{code}", "0.weight_scale", "0.bias", f"2.{code}", "2.weight_scale"}
+    if config in INT4_CONFIGS and not config.symmetric:
         names |= {"0.weight_zero_point", "2.weight_zero_point"}
     state = model.state_dict()
     assert set(state) == names
@@ -123,17 +169,18 @@ def test_state_dict_is_plain_tensors(model, config):
 
 def test_the_constructor_makes_an_empty_layer_to_load_into(config, x):
     trained = QuantLinear.from_linear(nn.Linear(70, 48), config)
-    empty = Int4Linear(70, 48, config=config)
+    linear_class = type(trained)
+    empty = linear_class(70, 48, config=config)
     empty.load_state_dict(trained.state_dict())
     assert torch.equal(empty(x), trained(x))
 
-    on_meta = Int4Linear(70, 48, device="meta", dtype=torch.bfloat16, config=config)
+    on_meta = linear_class(70, 48, device="meta", dtype=torch.bfloat16, config=config)
     assert on_meta.weight_scale.dtype == on_meta.bias.dtype == torch.bfloat16
     assert on_meta(x.to("meta")).shape == (5, 48)
     on_meta.load_state_dict(trained.state_dict(), assign=True)
     assert torch.equal(on_meta(x), trained(x))
 
-    assert Int4Linear(70, 48, bias=False, config=config).bias is None
+    assert linear_class(70, 48, bias=False, config=config).bias is None
 
 
 def test_a_model_on_meta_is_filled_by_a_checkpoint(model, config, x):
@@ -144,11 +191,12 @@ def test_a_model_on_meta_is_filled_by_a_checkpoint(model, config, x):
     assert torch.equal(empty(x), model(x))
 
 
-def test_a_checkpoint_of_another_format_does_not_load(model):
+def test_a_checkpoint_of_another_format_does_not_load(model, config):
+    other = Int4WeightOnlyConfig(64) if config in INT4_CONFIGS else Int8WeightOnlyConfig(64)
     with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "0.weight"'):
         model.load_state_dict(small_model().state_dict())
     with pytest.raises(RuntimeError, match="size mismatch for 0.weight_scale"):
-        model.load_state_dict(quantized_model(Int4WeightOnlyConfig(64)).state_dict())
+        model.load_state_dict(quantized_model(other).state_dict())
 
 
 def test_torch_save_and_safe_load(model, config, x, tmp_path):
@@ -185,14 +233,14 @@ def test_a_whole_module_survives_torch_save(model, x):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_to_a_dtype_converts_the_scales_and_not_the_codes(model, x, dtype):
+def test_to_a_dtype_converts_the_scales_and_not_the_codes(model, config, x, dtype):
     before = copy.deepcopy(model[0])
     model.to(dtype)
     layer = model[0]
-    assert torch.equal(layer.weight_packed, before.weight_packed)
+    assert torch.equal(getattr(layer, code_name(config)), getattr(before, code_name(config)))
     assert torch.equal(layer.weight_scale, before.weight_scale.to(dtype))
     assert layer.bias.dtype == dtype
-    if layer.weight_zero_point is not None:
+    if getattr(layer, "weight_zero_point", None) is not None:
         assert torch.equal(layer.weight_zero_point, before.weight_zero_point.to(dtype))
     y = layer(x.to(dtype))
     assert y.dtype == dtype
@@ -201,17 +249,17 @@ def test_to_a_dtype_converts_the_scales_and_not_the_codes(model, x, dtype):
     assert layer(x).dtype == torch.float32
 
 
-def test_half_and_bfloat16_and_float(model, x):
+def test_half_and_bfloat16_and_float(model, config, x):
     assert model.half()(x.half()).dtype == torch.float16
     assert model.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
     assert model.float()(x).dtype == torch.float32
-    assert model[0].weight_packed.dtype == torch.uint8
+    assert getattr(model[0], code_name(config)).dtype == (torch.uint8 if config in INT4_CONFIGS else torch.int8)
 
 
 def test_training_reaches_the_bias_and_what_is_below(config, x):
     model = nn.Sequential(nn.Linear(70, 70), nn.Linear(70, 48))
     quantize_(model, config, filter_fn=lambda module, name: name == "1")
-    packed = model[1].weight_packed.clone()
+    codes = getattr(model[1], code_name(config)).clone()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     losses = []
     for _ in range(20):
@@ -221,7 +269,7 @@ def test_training_reaches_the_bias_and_what_is_below(config, x):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
-    assert torch.equal(model[1].weight_packed, packed)
+    assert torch.equal(getattr(model[1], code_name(config)), codes)
 
 
 def test_inference_mode(model, x):

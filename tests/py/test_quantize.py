@@ -13,6 +13,8 @@ from torchao_ops import (
     Int4Linear,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
+    Int8DynamicActivationInt8WeightConfig,
+    Int8WeightOnlyConfig,
     QuantLinear,
     model_size,
     quantize_,
@@ -176,7 +178,15 @@ def test_multihead_attention_keeps_its_output_projection(batch_first):
     assert torch.equal(attention(x, x, x)[0], expected)
 
 
-@pytest.mark.parametrize("config, operator", [("int4wo-32", "int4_mm"), ("8da4w-32", "int4_dynamic_mm")])
+@pytest.mark.parametrize(
+    "config, operator",
+    [
+        ("int4wo-32", "int4_mm"),
+        ("8da4w-32", "int4_dynamic_mm"),
+        ("int8wo", "int8_mm"),
+        ("int8dq", "int8_dynamic_mm"),
+    ],
+)
 @pytest.mark.parametrize("with_padding", [False, True])
 def test_transformer_layers_call_the_quantized_layers(config, operator, with_padding):
     """Their fused inference path would read the weights, dequantizing them at every call."""
@@ -211,6 +221,9 @@ def test_model_size_of_a_quantized_layer():
     symmetric = nn.Linear(384, 384, bias=False).bfloat16()
     quantize_(symmetric, Int4WeightOnlyConfig(group_size=32, symmetric=True))
     assert model_size(symmetric) == 384 * 192 + 384 * 12 * 2
+    int8 = nn.Linear(384, 384, bias=False)
+    quantize_(int8, Int8WeightOnlyConfig())
+    assert model_size(int8) == 384 * 384 + 384 * 4
 
 
 @pytest.mark.parametrize(
@@ -223,6 +236,12 @@ def test_model_size_of_a_quantized_layer():
         ("int8_dynamic_activation_int4_weight", Int8DynamicActivationInt4WeightConfig(group_size=32)),
         ("int8_dynamic_activation_int4_weight-128", Int8DynamicActivationInt4WeightConfig(group_size=128)),
         ("8da4w", Int8DynamicActivationInt4WeightConfig()),
+        ("int8wo", Int8WeightOnlyConfig()),
+        ("int8wo-32", Int8WeightOnlyConfig(group_size=32)),
+        ("int8_weight_only", Int8WeightOnlyConfig(group_size=None)),
+        ("int8_weight_only-64", Int8WeightOnlyConfig(group_size=64)),
+        ("int8dq", Int8DynamicActivationInt8WeightConfig()),
+        ("int8_dynamic_activation_int8_weight", Int8DynamicActivationInt8WeightConfig()),
     ],
 )
 def test_short_names_of_configs(alias, config):
@@ -234,13 +253,17 @@ def test_short_names_of_configs(alias, config):
     assert torch.equal(by_name.weight_scale, by_config.weight_scale)
 
 
-@pytest.mark.parametrize("alias", ["int5wo", "int4wo-", "int4wo--1", "int4wo-x", "int4wo-32-32", "int4wo ", "", "-32"])
+@pytest.mark.parametrize(
+    "alias", ["int5wo", "int4wo-", "int4wo--1", "int4wo-x", "int4wo-32-32", "int4wo ", "", "-32", "int8dq-32"]
+)
 def test_an_unknown_name_lists_the_known_ones(alias):
     with pytest.raises(ValueError) as error:
         quantize_(nn.Linear(64, 8), alias)
     assert str(error.value) == (
-        'config must be one of "int4wo", "int4_weight_only", "8da4w", "int8_dynamic_activation_int4_weight",'
-        f" or one of these and -<group_size>, but got {alias!r}"
+        'config must be one of "int4wo-<group_size>", "int4_weight_only-<group_size>", "8da4w-<group_size>", '
+        '"int8_dynamic_activation_int4_weight-<group_size>", "int8wo-<group_size>", "int8_weight_only-<group_size>", '
+        '"int8dq", "int8_dynamic_activation_int8_weight", where the part after - may be left out, '
+        f"but got {alias!r}"
     )
 
 
@@ -249,19 +272,22 @@ def test_something_else_than_a_config():
         with pytest.raises(TypeError) as error:
             quantize_(nn.Linear(64, 8), wrong)
         assert str(error.value) == (
-            "config must be an alias string or one of Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig,"
-            f" but got {wrong!r}"
+            "config must be an alias string or one of Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig, "
+            f"Int8WeightOnlyConfig, Int8DynamicActivationInt8WeightConfig, but got {wrong!r}"
         )
 
 
-@pytest.mark.parametrize("config_class", [Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig])
-def test_group_sizes_that_are_none(config_class):
+@pytest.mark.parametrize(
+    "config_class", [Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig, Int8WeightOnlyConfig]
+)
+def test_wrong_group_sizes(config_class):
     name = config_class.__name__
     for wrong in (0, -32):
         with pytest.raises(ValueError) as error:
             config_class(group_size=wrong)
         assert str(error.value) == f"{name}: group_size must be at least 1, but got {wrong}"
-    for wrong in (32.0, "32", True, None):
+    # To int8, None is one scale a row.
+    for wrong in (32.0, "32", True) if config_class is Int8WeightOnlyConfig else (32.0, "32", True, None):
         with pytest.raises(TypeError) as error:
             config_class(group_size=wrong)
         assert str(error.value) == f"{name}: group_size must be an int, but got {wrong!r}"
