@@ -6,7 +6,8 @@
 # The library asks nothing of CUDA from the machine that loads it: the runtime is linked statically and opens the driver at the first call, and
 # cuBLASLt and torch's current stream are looked up when a call needs them (csrc/cuda/gemm.cpp, csrc/ops/cuda.cpp).
 
-set(TORCHAO_OPS_CUDA_SOURCES csrc/cuda/device.cu csrc/cuda/gemm.cpp csrc/cuda/mm_mma.cpp csrc/cuda/quantize_activations.cu)
+set(TORCHAO_OPS_CUDA_SOURCES csrc/cuda/device.cu csrc/cuda/gemm.cpp csrc/cuda/int8_dynamic_mm_prefill.cu csrc/cuda/mm_mma.cpp
+  csrc/cuda/quantize_activations.cu)
 foreach(format int4 int8)
   foreach(file quantize dequantize mm dynamic_mm mm_mma mm_mma_bf16 mm_mma_f16 mm_mma_int8 mm_simt mm_prefill)
     list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/${format}_${file}.cu)

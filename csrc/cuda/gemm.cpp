@@ -149,11 +149,10 @@ struct Problem {
     return status == Status::ok;
   }
 
-  void create_product() {
+  void create_product(cublasComputeType_t compute_type, cudaDataType_t scale_type) {
     if (status != Status::ok) return;
     cublasLtMatmulDesc_t created = nullptr;
-    // fp32 operands are multiplied as fp32: TF32 would be another compute type.
-    if (ok(lt.desc_create(&created, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate")) product.reset(created);
+    if (ok(lt.desc_create(&created, compute_type, scale_type), "cublasLtMatmulDescCreate")) product.reset(created);
   }
 
   template <class Value>
@@ -164,10 +163,11 @@ struct Problem {
   }
 
   // [rows, columns] in row-major order. A single row may have any stride, which cuBLASLt would take for too small.
-  void create_layout(Owned<cublasLtMatrixLayout_t>* layout, FloatType type, int64_t rows, int64_t columns, int64_t row_stride) {
+  void create_layout(Owned<cublasLtMatrixLayout_t>* layout, cudaDataType_t type, int64_t rows, int64_t columns,
+                     int64_t row_stride) {
     if (status != Status::ok) return;
     cublasLtMatrixLayout_t created = nullptr;
-    if (ok(lt.layout_create(&created, data_type(type), static_cast<uint64_t>(columns), static_cast<uint64_t>(rows),
+    if (ok(lt.layout_create(&created, type, static_cast<uint64_t>(columns), static_cast<uint64_t>(rows),
                             rows == 1 ? columns : row_stride),
            "cublasLtMatrixLayoutCreate")) {
       layout->reset(created);
@@ -188,27 +188,32 @@ struct Problem {
   }
 };
 
+// Rows of a product's operands and result, whatever their types.
+struct Matrices {
+  cudaDataType_t operand_type, result_type;
+  const void *w, *x;
+  void* y;
+  int64_t w_row_stride, x_row_stride, y_row_stride, M, N, K;
+};
+
 // Types of values are those that the header gives for each attribute.
-void describe(const GemmArgs& args, Problem* problem) {
-  problem->create_product();
+void describe(const Matrices& matrices, cublasComputeType_t compute_type, cudaDataType_t scale_type, Problem* problem) {
+  const int64_t M = matrices.M, N = matrices.N, K = matrices.K;
+  problem->create_product(compute_type, scale_type);
   problem->set(CUBLASLT_MATMUL_DESC_TRANSA, int32_t{CUBLAS_OP_T});
   problem->set(CUBLASLT_MATMUL_DESC_TRANSB, int32_t{CUBLAS_OP_N});
-  if (args.bias != nullptr) {
-    problem->set(CUBLASLT_MATMUL_DESC_EPILOGUE, uint32_t{CUBLASLT_EPILOGUE_BIAS});
-    problem->set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, args.bias);
-  }
-  problem->create_layout(&problem->w, args.type, args.N, args.K, args.w_row_stride);
-  problem->create_layout(&problem->x, args.type, args.M, args.K, args.x_row_stride);
-  problem->create_layout(&problem->y, args.type, args.M, args.N, args.y_row_stride);
+  problem->create_layout(&problem->w, matrices.operand_type, N, K, matrices.w_row_stride);
+  problem->create_layout(&problem->x, matrices.operand_type, M, K, matrices.x_row_stride);
+  problem->create_layout(&problem->y, matrices.result_type, M, N, matrices.y_row_stride);
 
   problem->create_preference();
   problem->prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{gemm_workspace_bytes});
-  // Parts of a sum are kept in fp32 and added in a fixed order. The other schemes round them to the type of y.
+  // Parts of a sum are kept in fp32 (int32) and added in a fixed order. The other schemes round them to the type of y.
   problem->prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
-  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_bytes(args.w));
-  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_bytes(args.x));
-  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_bytes(args.y));
-  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_bytes(args.y));
+  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_bytes(matrices.w));
+  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_bytes(matrices.x));
+  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_bytes(matrices.y));
+  problem->prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_bytes(matrices.y));
 }
 
 // cuBLASLt's own choice for the problem; it remembers thousands of them.
@@ -228,6 +233,28 @@ Status choose_algorithm(const Problem& problem, cublasLtHandle_t handle, cublasL
   return check(problem.lt, choice.state, call);
 }
 
+// The library and its context, if there are such.
+Status prepare(const Context& context, const CublasLt** lt, cublasLtHandle_t* handle) {
+  const Status status = get_library(lt);
+  return status == Status::ok ? get_handle(**lt, context.device.index, handle) : status;
+}
+
+// y = product, which does not read y. Scalar: of the product's scale type.
+template <class Scalar>
+Status multiply(const Problem& problem, cublasLtHandle_t handle, const Matrices& matrices, void* workspace,
+                const Context& context) {
+  if (problem.status != Status::ok) return problem.status;
+  cublasLtMatmulAlgo_t algorithm = {};
+  const Status status = choose_algorithm(problem, handle, &algorithm);
+  if (status != Status::ok) return status;
+  const Scalar one = 1, zero = 0;
+  return check(problem.lt,
+               problem.lt.matmul(handle, problem.product.get(), &one, matrices.w, problem.w.get(), matrices.x, problem.x.get(),
+                                 &zero, matrices.y, problem.y.get(), matrices.y, problem.y.get(), &algorithm, workspace,
+                                 gemm_workspace_bytes, context.stream),
+               "cublasLtMatmul");
+}
+
 }  // namespace
 
 bool gemm_is_available() {
@@ -240,25 +267,32 @@ Status gemm(const GemmArgs& args, const Context& context) {
     return set_last_error(Status::cublaslt_failed, "gemm", "the bias is not aligned to 16 bytes");
   }
   const CublasLt* lt = nullptr;
-  Status status = get_library(&lt);
-  if (status != Status::ok) return status;
   cublasLtHandle_t handle = nullptr;
-  status = get_handle(*lt, context.device.index, &handle);
+  const Status status = prepare(context, &lt, &handle);
   if (status != Status::ok) return status;
-
+  const cudaDataType_t type = data_type(args.type);
+  const Matrices matrices{type,   type,   args.w, args.x, args.y, args.w_row_stride, args.x_row_stride, args.y_row_stride,
+                          args.M, args.N, args.K};
   Problem problem{*lt};
-  describe(args, &problem);
-  if (problem.status != Status::ok) return problem.status;
-  cublasLtMatmulAlgo_t algorithm = {};
-  status = choose_algorithm(problem, handle, &algorithm);
-  if (status != Status::ok) return status;
+  // fp32 operands are multiplied as fp32: TF32 would be another compute type.
+  describe(matrices, CUBLAS_COMPUTE_32F, CUDA_R_32F, &problem);
+  if (args.bias != nullptr) {
+    problem.set(CUBLASLT_MATMUL_DESC_EPILOGUE, uint32_t{CUBLASLT_EPILOGUE_BIAS});
+    problem.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, args.bias);
+  }
+  return multiply<float>(problem, handle, matrices, args.workspace, context);
+}
 
-  const float one = 1, zero = 0;  // y is not read
-  return check(
-      *lt,
-      lt->matmul(handle, problem.product.get(), &one, args.w, problem.w.get(), args.x, problem.x.get(), &zero, args.y,
-                 problem.y.get(), args.y, problem.y.get(), &algorithm, args.workspace, gemm_workspace_bytes, context.stream),
-      "cublasLtMatmul");
+Status int8_gemm(const Int8GemmArgs& args, const Context& context) {
+  const CublasLt* lt = nullptr;
+  cublasLtHandle_t handle = nullptr;
+  const Status status = prepare(context, &lt, &handle);
+  if (status != Status::ok) return status;
+  const Matrices matrices{CUDA_R_8I,         CUDA_R_32I, args.w, args.x, args.y, args.w_row_stride,
+                          args.x_row_stride, args.N,     args.M, args.N, args.K};
+  Problem problem{*lt};
+  describe(matrices, CUBLAS_COMPUTE_32I, CUDA_R_32I, &problem);
+  return multiply<int32_t>(problem, handle, matrices, args.workspace, context);
 }
 
 }  // namespace torchao_ops::cuda

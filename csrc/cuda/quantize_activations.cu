@@ -45,9 +45,10 @@ __global__ void __launch_bounds__(threads)
       }
     }
     uint8_t* step = q + m * q_row_bytes + quantized_place(order, 8 * octet);
-    const bool halves = order == OctetOrder::halves;
-    *reinterpret_cast<uint32_t*>(step) = halves ? codes[0] : __byte_perm(codes[0], codes[1], 0x6420);
-    *reinterpret_cast<uint32_t*>(step + 16) = halves ? codes[1] : __byte_perm(codes[0], codes[1], 0x7531);
+    const bool even_odd = order == OctetOrder::even_odd;
+    *reinterpret_cast<uint32_t*>(step) = even_odd ? __byte_perm(codes[0], codes[1], 0x6420) : codes[0];
+    *reinterpret_cast<uint32_t*>(step + (order == OctetOrder::natural ? 4 : 16)) =
+        even_odd ? __byte_perm(codes[0], codes[1], 0x7531) : codes[1];
   }
 }
 

@@ -13,11 +13,12 @@ namespace torchao_ops::cuda {
 constexpr int64_t quantized_row_bytes(int64_t K) { return ceil_div(K, 128) * 128; }
 
 // The order of q in each step of 32: the four octets' first registers, then their second ones (mm_dot.cuh). The first holds an octet's even
-// elements, or the first four.
-enum class OctetOrder { even_odd, halves };
+// elements, or the first four. Or the order of x, as cuBLASLt wants it.
+enum class OctetOrder { even_odd, halves, natural };
 
 // Where element k of a row lies.
 TORCHAO_OPS_CONSTEXPR int64_t quantized_place(OctetOrder order, int64_t k) {
+  if (order == OctetOrder::natural) return k;
   const int64_t in_octet = order == OctetOrder::even_odd ? k % 2 * 16 + k % 8 / 2 : k % 8 / 4 * 16 + k % 4;
   return k / 32 * 32 + k % 32 / 8 * 4 + in_octet;
 }

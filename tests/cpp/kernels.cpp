@@ -14,6 +14,7 @@
 #include "csrc/cuda/int4_quantize.h"
 #include "csrc/cuda/int8_dequantize.h"
 #include "csrc/cuda/int8_dynamic_mm.h"
+#include "csrc/cuda/int8_dynamic_mm_prefill.h"
 #include "csrc/cuda/int8_mm.h"
 #include "csrc/cuda/int8_mm_mma.h"
 #include "csrc/cuda/int8_mm_prefill.h"
@@ -105,6 +106,9 @@ const Int8MmKernel all_int8_dynamic_mm[] = {
      run_cuda<Int8MmArgs, cuda::int8_dynamic_mm_mma, cuda::int8_dynamic_mm_mma_workspace_bytes>, batch_invariant()},
     {"cuda_int8_dynamic_mm_simt", Needs::cuda, fits<Int8MmArgs>,
      run_cuda<Int8MmArgs, cuda::int8_dynamic_mm_simt, cuda::int8_dynamic_mm_simt_workspace_bytes>},
+    {"cuda_int8_dynamic_mm_prefill", Needs::cuda,
+     [](const Int8MmArgs& args) { return fits_prefill(args) && cuda::supports_int8_dynamic_mm_prefill(args); },
+     run_cuda<Int8MmArgs, cuda::int8_dynamic_mm_prefill, cuda::int8_dynamic_mm_prefill_workspace_bytes>},
 };
 
 const Int8QuantizeKernel all_int8_quantize[] = {

@@ -65,7 +65,7 @@ def test_layers_with_one_input_share_a_scale_and_the_norm_takes_it_up():
     torch.testing.assert_close(model.norm.weight, before / scale)
     torch.testing.assert_close(model.q.weight, q * scale)
     assert type(model.q) is nn.Linear and isinstance(model.up, SmoothedLinear)
-    torch.testing.assert_close(model(x), y)
+    assert reference.relative_error(model(x), y) < 8 * torch.finfo(torch.float32).eps
 
 
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
@@ -73,8 +73,8 @@ def test_the_model_computes_what_it_did(dtype):
     model, x = block().to(dtype), with_outliers(9, 32).to(dtype)
     expected = model(x)
     smoothquant(model, [x])
-    # The weights, the norm's parameters and the scaled activations are each rounded anew.
-    assert reference.relative_error(model(x), expected) < 4 * torch.finfo(dtype).eps
+    # The weights, the norm's parameters and the scaled activations are each rounded anew, in two layers.
+    assert reference.relative_error(model(x), expected) < 8 * torch.finfo(dtype).eps
     assert all(parameter.dtype == dtype for parameter in model.state_dict().values())
 
 
@@ -122,7 +122,7 @@ def test_what_takes_up_a_scale(norm, folds, device):
     expected = model(x)
     where = smoothquant(model, [x])
     assert where["q"] == where["k"] == ("norm" if folds else None)
-    torch.testing.assert_close(model(x), expected)
+    assert reference.relative_error(model(x), expected) < 8 * torch.finfo(torch.float32).eps
     changed = [not torch.equal(now, before) for now, before in zip(norm.parameters(), parameters, strict=True)]
     assert any(changed) == folds
 

