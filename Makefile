@@ -51,7 +51,7 @@ demo: build ## quantize a real model, compare size, speed and answers, run it fr
 
 bench: build ## against other libraries and this machine's limits: table, JSON and plot
 	@$(SETUP) venv $(CURDIR)/.venv $(CURDIR)/bench/requirements.txt
-	@$(PY) bench/bench_int4.py $(ARGS)
+	@$(PY) bench/bench.py $(ARGS)
 
 gpu-check-build: setup ## build/gpu_check: what bench/gpu_check takes to a machine with a GPU and little else
 	@PYTHONPATH=bench $(PY) -m gpu.build build/gpu_check

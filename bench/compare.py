@@ -1,10 +1,10 @@
-"""Times our int4 operators against the dense product in a few seconds, for tuning a kernel.
+"""Times our operators for a format against the dense product in a few seconds, for tuning a kernel.
 
-    .venv/bin/python bench/compare.py --shape 4096x4096 --m 1,4,16,64 --group 128 --threads 1
+    .venv/bin/python bench/compare.py --format int4 --shape 4096x4096 --m 1,4,16,64 --group 128 --threads 1
     .venv/bin/python bench/compare.py --m 1 --weights warm --against "ONNX Runtime level 4"
 
 A line per batch size and operator: time, GB/s of weights, GFLOP/s, part of the machine's limit, and how many times longer
-each rival takes. Figures to publish come from bench_int4.py.
+each rival takes. Figures to publish come from bench.py.
 """
 
 # ruff: noqa: E402 (limit_spinning comes before torch)
@@ -14,40 +14,42 @@ import timing
 
 timing.limit_spinning()  # before torch loads OpenMP
 
-import argparse
-
 import machine
 import report
-from bench_int4 import DTYPES, comma_separated, shape
+from command_line import DTYPES, comma_separated, parser, shape
 from contest import Contest, Row, Settings, construct
+from formats import FORMATS
 from limits import Limits
-from peers import int4_candidates
+from weights import group_text
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", type=shape, default=(4096, 4096), help="NxK (out_features x in_features)")
-    parser.add_argument("--m", type=comma_separated(int), default=[1, 4, 16, 64], help="batch sizes")
-    parser.add_argument("--group", type=int, default=128, help="group size")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--weights", choices=("cold", "warm"), default="cold")
-    parser.add_argument("--dtype", choices=DTYPES, default="bf16", help="of x")
-    parser.add_argument(
+    options = parser(__doc__)
+    options.add_argument("--format", choices=FORMATS, default=next(iter(FORMATS)))
+    options.add_argument("--shape", type=shape, default=(4096, 4096), help="NxK (out_features x in_features)")
+    options.add_argument("--m", type=comma_separated(int), default=[1, 4, 16, 64], help="batch sizes")
+    options.add_argument("--group", type=int, help="group size, 0 for a row; default the format's usual one")
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--weights", choices=("cold", "warm"), default="cold")
+    options.add_argument(
         "--clock",
         choices=timing.CLOCKS,
         default="wall",
         help="cpu: with one thread, on a machine that others use as well",
     )
-    parser.add_argument("--operators", type=comma_separated(str), default=["int4_mm", "int4_dynamic_mm"])
-    parser.add_argument(
+    options.add_argument("--operators", type=comma_separated(str), help="default all of the format")
+    options.add_argument(
         "--against", type=comma_separated(str), default=["F.linear float32"], help="parts of candidates' names"
     )
-    arguments = parser.parse_args()
+    arguments = options.parse_args()
     if arguments.clock == "cpu" and arguments.threads != 1:
-        parser.error("--clock cpu adds up the threads' time, so it needs --threads 1")
+        options.error("--clock cpu adds up the threads' time, so it needs --threads 1")
 
-    constructors = int4_candidates([arguments.group], DTYPES[arguments.dtype])
-    ours = [f"{operator} g{arguments.group}" for operator in arguments.operators]
+    form = FORMATS[arguments.format]
+    group_size = form.usual_group_size if arguments.group is None else arguments.group
+    operators = arguments.operators or [operator.name for operator in form.operators]
+    ours = [f"{operator} {group_text(group_size)}" for operator in operators]
+    constructors = form.candidates([group_size], DTYPES[arguments.dtype])
     wanted = {n: c for n, c in constructors.items() if n in ours or any(part in n for part in arguments.against)}
     candidates, absent = construct(wanted)
     for name, reason in absent.items():

@@ -29,6 +29,8 @@ MAX_COPIES = 16
 MAX_BATCH_FOR_BOTH = 64
 #: Calls longer than this take two copies in turn: the other candidates' turns in between have emptied the cache anyway.
 LONG_CALL_SECONDS = 0.02
+#: A candidate whose call takes longer than this is not called with more rows.
+HOPELESS_CALL_SECONDS = 3
 
 
 @dataclass
@@ -188,6 +190,8 @@ class Contest:
                 entry = Entry(candidate, problem=problems.get(candidate.name))
                 if entry.problem is None:
                     entry.verify(inputs[:batch], expected[candidate.dequantized_key()][:batch], copies[candidate.name])
+                    if entry.call_seconds > HOPELESS_CALL_SECONDS:
+                        problems[candidate.name] = f"a call took {entry.call_seconds:.0f} s at M={batch}"
                 entries.append(entry)
             for temperature in temperatures if batch <= MAX_BATCH_FOR_BOTH else temperatures[:1]:
                 case = self._time(entries, threads, temperature, weight, batch)
@@ -221,7 +225,8 @@ class Contest:
         return rows
 
     def _temperatures(self, weight: Weight) -> list[str]:
-        if self._cold_copies(weight.dense.numel() // 2) > MAX_COPIES:
+        smallest = min(candidate.weight_bytes(weight) for candidate in self.candidates)
+        if self._cold_copies(smallest) > MAX_COPIES:
             return [temperature for temperature in self.settings.temperatures if temperature == "warm"]
         return self.settings.temperatures
 

@@ -1,4 +1,4 @@
-"""The speeds that int4_mm and int4_dynamic_mm are meant to have, and how far a run is from them."""
+"""How far a run is from the speeds that our operators are meant to have."""
 
 from __future__ import annotations
 
@@ -6,45 +6,10 @@ from dataclasses import dataclass
 
 import report
 from contest import Row
+from formats import Goal
+from formats.base import BEST_DENSE, READ_LIMIT
 from results import Results
-
-DECODE, BETWEEN, PREFILL = (1, 4), (4, 64), (64, 256)
-READ_LIMIT = "read limit"
-BEST_DENSE = "best dense"
-
-
-@dataclass(frozen=True)
-class Goal:
-    """Over these batch sizes, `operator` reaches `factor` of the limit, or is `factor` times as fast as the peer."""
-
-    operator: str
-    batches: tuple[int, int]  # first and last
-    weights: str
-    rival: str  # READ_LIMIT, BEST_DENSE, or the beginning of a candidate's name
-    factor: float
-
-
-GOALS = [
-    Goal("int4_mm", DECODE, "cold", READ_LIMIT, 0.85),
-    Goal("int4_mm", DECODE, "cold", "ggml Q4_0", 1.3),
-    Goal("int4_mm", DECODE, "cold", "torch int4pack", 1.6),
-    Goal("int4_mm", BETWEEN, "cold", BEST_DENSE, 1.0),
-    Goal("int4_mm", PREFILL, "cold", "F.linear bfloat16", 0.95),
-    Goal("int4_mm", PREFILL, "cold", BEST_DENSE, 0.95),
-    Goal("int4_mm", PREFILL, "cold", "ggml Q4_0", 1.6),
-    Goal("int4_mm", PREFILL, "cold", "torch int4pack", 2.5),
-    Goal("int4_mm", PREFILL, "warm", "ONNX Runtime level 0", 1.0),
-    Goal("int4_dynamic_mm", DECODE, "cold", READ_LIMIT, 0.85),
-    Goal("int4_dynamic_mm", DECODE, "cold", "ggml Q4_0", 1.3),
-    Goal("int4_dynamic_mm", DECODE, "cold", "torch int4pack", 1.6),
-    Goal("int4_dynamic_mm", DECODE, "warm", "ONNX Runtime level 4", 1.0),
-    Goal("int4_dynamic_mm", BETWEEN, "cold", BEST_DENSE, 1.0),
-    Goal("int4_dynamic_mm", PREFILL, "cold", "F.linear bfloat16", 1.7),
-    Goal("int4_dynamic_mm", PREFILL, "cold", BEST_DENSE, 1.7),
-    Goal("int4_dynamic_mm", PREFILL, "cold", "ggml Q4_0", 2.7),
-    Goal("int4_dynamic_mm", PREFILL, "cold", "OpenVINO dynamic", 1.7),
-    Goal("int4_dynamic_mm", PREFILL, "warm", "ONNX Runtime level 4", 1.0),
-]
+from weights import group_text
 
 
 @dataclass(frozen=True)
@@ -59,11 +24,11 @@ class Outcome:
 def outcomes(results: Results) -> list[Outcome]:
     """Each goal that the run has cases for, over all shapes, thread counts and group sizes that it measured."""
     found = []
-    for goal in GOALS:
+    for goal in results.format.goals:
         factors = [
             (factor, row)
             for row in results.rows
-            if row.candidate.startswith(f"{goal.operator} g")
+            if goal.operator.names(row.candidate)
             and row.seconds
             and row.weights == goal.weights
             and goal.batches[0] <= row.batch <= goal.batches[1]
@@ -97,11 +62,12 @@ def table(results: Results) -> str:
     for outcome in outcomes(results):
         goal, row = outcome.goal, outcome.worst_row
         where = (
-            f"{row.out_features}x{row.in_features} g{row.group_size}, M={row.batch}, {report.threads_text(row.threads)}"
+            f"{row.out_features}x{row.in_features} {group_text(row.group_size)}, M={row.batch}, "
+            f"{report.threads_text(row.threads)}"
         )
         verdict = f"{outcome.met} of {outcome.cases}"
         lines.append(
-            f"| {goal.operator} | {goal.batches[0]}..{goal.batches[1]} | {goal.weights} | {goal.rival} | {goal.factor:.2f}x "
+            f"| {goal.operator.name} | {goal.batches[0]}..{goal.batches[1]} | {goal.weights} | {goal.rival} | {goal.factor:.2f}x "
             f"| {verdict if outcome.met == outcome.cases else f'**{verdict}**'} | {outcome.worst:.2f}x | {where} |"
         )
     return "\n".join(lines)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import goals
 import report
 from contest import Row
+from peers import Operator
 from report import threads_text
 from results import Results
+from weights import group_text
 
 HEADLINE_BATCHES = (1, 4, 16, 64, 256)
 
@@ -26,11 +28,11 @@ def tables(results: Results) -> str:
             if rows := _select(results, shape, threads, weights):
                 parts += [
                     f"Microseconds, N={shape[0]}, K={shape[1]}, {threads_text(threads)}, weights {weights}:",
-                    _times(rows),
+                    _times(results, rows),
                 ]
-    for operator, rivals in ((report.OURS["exact"], "exact"), (report.OURS["int8"], "int8")):
-        if any(row.candidate.startswith(f"{operator} g") and row.seconds for row in results.rows):
-            parts += [_shapes_caption(operator, rivals), _shapes(results, operator, rivals)]
+    for operator in results.format.operators:
+        if any(operator.names(row.candidate) and row.seconds for row in results.rows):
+            parts += [_shapes_caption(results, operator), _shapes(results, operator)]
     parts += ["Against the goals, over every case of the run (bold: not all met):", goals.table(results)]
     return "\n\n".join(parts)
 
@@ -67,7 +69,7 @@ def _select(results: Results, shape: tuple[int, int], threads: int, weights: str
     ]
 
 
-def _times(rows: list[Row]) -> str:
+def _times(results: Results, rows: list[Row]) -> str:
     """A line per candidate, a column per batch size; ours in bold, in the order in which they were run."""
     batches = [batch for batch in HEADLINE_BATCHES if any(row.batch == batch for row in rows)]
     lines = [
@@ -79,20 +81,20 @@ def _times(rows: list[Row]) -> str:
         cells = [f"{by_batch[b].seconds * 1e6:,.0f}" if by_batch[b].seconds else by_batch[b].problem for b in batches]
         last = by_batch[batches[-1]]
         error = f"{last.error:.1e}" if last.error is not None else ""
-        label = f"**{name}**" if name.startswith(tuple(report.OURS.values())) else name
+        label = f"**{name}**" if results.format.operator_of(name) else name
         lines.append(f"| {label} | " + " | ".join(cells) + f" | {last.activations} | {error} |")
     return "\n".join(lines)
 
 
-def _shapes_caption(operator: str, activations: str) -> str:
+def _shapes_caption(results: Results, operator: Operator) -> str:
     return (
-        f"`{operator}` at every shape: GB/s of weights (M=1) or GFLOP/s, the part of the limit, and how many times as fast it "
-        f"is as the fastest dense product / the fastest 4-bit peer with {activations} activations:"
+        f"`{operator.name}` at every shape: GB/s of weights (M=1) or GFLOP/s, the part of the limit, and how many times as fast it "
+        f"is as the fastest dense product / the fastest {results.format.kind} peer with {operator.activations} activations:"
     )
 
 
-def _shapes(results: Results, operator: str, activations: str) -> str:
-    ours = [row for row in results.rows if row.candidate.startswith(f"{operator} g") and row.seconds]
+def _shapes(results: Results, operator: Operator) -> str:
+    ours = [row for row in results.rows if operator.names(row.candidate) and row.seconds]
     batches = [batch for batch in HEADLINE_BATCHES if any(row.batch == batch for row in ours)]
     lines = [
         "| N x K | group | threads | weights | " + " | ".join(f"M={batch}" for batch in batches) + " |",
@@ -103,13 +105,15 @@ def _shapes(results: Results, operator: str, activations: str) -> str:
         by_batch = {
             r.batch: r for r in ours if (r.out_features, r.in_features, r.group_size, r.threads, r.weights) == setting
         }
-        cells = [_cell(by_batch[batch], results, activations) if batch in by_batch else "-" for batch in batches]
+        cells = [_cell(by_batch[batch], results, operator) if batch in by_batch else "-" for batch in batches]
         rows, columns, group, threads, weights = setting
-        lines.append(f"| {rows}x{columns} | {group} | {threads} | {weights} | " + " | ".join(cells) + " |")
+        lines.append(
+            f"| {rows}x{columns} | {group or group_text(group)} | {threads} | {weights} | " + " | ".join(cells) + " |"
+        )
     return "\n".join(lines)
 
 
-def _cell(row: Row, results: Results, activations: str) -> str:
+def _cell(row: Row, results: Results, operator: Operator) -> str:
     if row.batch == 1:
         rate = f"{row.weight_bytes / row.seconds * 1e-9:.1f} GB/s"
     else:
@@ -120,8 +124,8 @@ def _cell(row: Row, results: Results, activations: str) -> str:
         other.seconds
         for other in case
         if other.group_size is not None
-        and other.activations == activations
-        and not other.candidate.startswith(tuple(report.OURS.values()))
+        and other.activations == operator.activations
+        and results.format.operator_of(other.candidate) is None
     ]
     ratios = [f"{min(times) / row.seconds:.1f}x" if times else "-" for times in (dense, peers)]
     return f"{rate}, {report.fraction_of_limit(row, results.limits[row.threads]):.0%}, {' / '.join(ratios)}"

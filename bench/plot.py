@@ -11,25 +11,37 @@ import matplotlib
 matplotlib.use("Agg")
 
 import report
+from formats import Format
 from matplotlib import pyplot
 from results import Results
 
 MAX_COLUMNS = 4
-# Ours in strong colours, peers muted; one group size of each so that the lines stay apart.
-STYLES = {
-    "int4_mm g128": dict(color="#d62728", linewidth=2.6, marker="o", zorder=3),
-    "int4_dynamic_mm g128": dict(color="#1f77b4", linewidth=2.6, marker="o", zorder=3),
+#: Ours in strong colours, by the activations; peers muted, by the beginning of their names.
+OURS = {
+    "exact": dict(color="#d62728", linewidth=2.6, marker="o", zorder=3),
+    "int8": dict(color="#1f77b4", linewidth=2.6, marker="o", zorder=3),
+}
+PEERS = {
     "F.linear bfloat16": dict(color="black", linestyle="--", marker="."),
     "F.linear float32": dict(color="#777777", linestyle="--", marker="."),
-    "torch int4pack g128": dict(color="#e8a33d", marker="s"),
-    "bitsandbytes NF4 g64": dict(color="#8c564b", marker="v"),
-    "ONNX Runtime level 0 g128": dict(color="#f5a3a3", marker="^"),
-    "ONNX Runtime level 4 g128": dict(color="#8ecbf0", marker="^"),
-    "OpenVINO exact g128": dict(color="#c39bd3", marker="D"),
-    "OpenVINO dynamic g128": dict(color="#6fa8dc", marker="D"),
-    "ggml Q4_0 g32": dict(color="#2ca02c", marker="P"),
+    "torch int": dict(color="#e8a33d", marker="s"),
+    "_int_mm": dict(color="#9edae5", marker="s"),
+    "fbgemm": dict(color="#17becf", marker="X"),
+    "oneDNN": dict(color="#7f6fd0", marker="X"),
+    "bitsandbytes": dict(color="#8c564b", marker="v"),
+    "ONNX Runtime level 0": dict(color="#f5a3a3", marker="^"),
+    "ONNX Runtime level 4": dict(color="#8ecbf0", marker="^"),
+    "OpenVINO exact": dict(color="#c39bd3", marker="D"),
+    "OpenVINO dynamic": dict(color="#6fa8dc", marker="D"),
+    "ggml Q": dict(color="#2ca02c", marker="P"),
     "ggml BF16": dict(color="#999999", linestyle=":", marker="."),
 }
+
+
+def _style(form: Format, candidate: str) -> dict:
+    operator = form.operator_of(candidate)
+    chosen = OURS[operator.activations] if operator else next(s for n, s in PEERS.items() if candidate.startswith(n))
+    return {"markersize": 5, "linewidth": 1.4} | chosen
 
 
 def draw(results: Results, path: Path) -> None:
@@ -58,7 +70,7 @@ def draw(results: Results, path: Path) -> None:
     )
     where = results.machine
     figure.suptitle(
-        f"4-bit weights on {where['cpu']} ({where['microarchitecture']}), torch {where['torch']}, commit {results.commit}\n"
+        f"{results.format.kind} weights on {where['cpu']} ({where['microarchitecture']}), torch {where['torch']}, commit {results.commit}\n"
         "thin lines: what the machine's memory and arithmetic allow for the operator of that colour"
     )
     figure.savefig(path, dpi=80)
@@ -69,17 +81,18 @@ def _panel(panel, results: Results, shape: tuple[int, int], threads: int) -> Non
     rows = [r for r in results.rows if (r.out_features, r.in_features) == shape and r.threads == threads and r.seconds]
     temperature = "cold" if any(row.weights == "cold" for row in rows) else "warm"
     rows = [row for row in rows if row.weights == temperature]
-    for name, style in STYLES.items():
+    for name in results.format.plotted:
         line = sorted((row for row in rows if row.candidate == name), key=lambda row: row.batch)
         if not line:
             continue
+        style = _style(results.format, name)
         panel.plot(
             [row.batch for row in line],
             [report.operations(row) / row.seconds * 1e-9 for row in line],
             label=name,
-            **{"markersize": 5, "linewidth": 1.4} | style,
+            **style,
         )
-        if name.startswith("int4_"):
+        if results.format.operator_of(name):
             _roof(panel, line, results.limits[threads], style["color"])
     panel.set(
         xlabel="batch size M",

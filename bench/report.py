@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contest import Row
+from formats import Format
 from limits import Limits
+from peers import Operator
 
-OURS = {"exact": "int4_mm", "int8": "int4_dynamic_mm"}
 #: Cores that other processes may keep busy before a case is marked.
 QUIET_LOAD = 0.2
 #: Beginnings of the names of candidates that multiply by a dense weight.
@@ -22,29 +23,30 @@ def fraction_of_limit(row: Row, limits: Limits) -> float:
     return least / row.seconds
 
 
-def ours_for(row: Row, case: list[Row], operator: str) -> Row | None:
+def ours_for(row: Row, case: list[Row], operator: Operator) -> Row | None:
     """The row of our operator to compare with: of the same group size, or of the largest where the peer has no such."""
-    candidates = [r for r in case if r.candidate.startswith(f"{operator} g") and r.seconds]
+    candidates = [r for r in case if operator.names(r.candidate) and r.seconds]
     same = [r for r in candidates if r.group_size == row.group_size]
-    return (same or sorted(candidates, key=lambda r: -r.group_size) or [None])[0]
+    return (same or sorted(candidates, key=lambda r: -(r.group_size or r.in_features)) or [None])[0]
 
 
-def case_table(case: list[Row], limits: Limits) -> str:
+def case_table(case: list[Row], limits: Limits, form: Format) -> str:
     """One case, fastest first; the last columns say how many times longer than ours a peer takes (above 1: ours is faster)."""
     first = case[0]
     noisy = f"; other processes kept {first.other_load:.1f} cores busy" if first.other_load > QUIET_LOAD else ""
+    headings = {operator: f"  /{operator.name}" for operator in form.operators}
     lines = [
         f"N={first.out_features} K={first.in_features} M={first.batch}, {threads_text(first.threads)}, weights {first.weights}{noisy}",
-        f"  {'candidate':26}{'us':>11}{'GB/s':>8}{'GFLOP/s':>9}{'of limit':>9}{'error':>9}{'/int4_mm':>10}{'/dynamic':>9}",
+        f"  {'candidate':26}{'us':>11}{'GB/s':>8}{'GFLOP/s':>9}{'of limit':>9}{'error':>9}{''.join(headings.values())}",
     ]
     for row in sorted(case, key=lambda r: r.seconds or float("inf")):
         if row.seconds is None:
             lines.append(f"  {row.candidate:26}{row.problem}")
             continue
         ratios = ""
-        for operator, width in ((OURS["exact"], 10), (OURS["int8"], 9)):
+        for operator, heading in headings.items():
             ours = ours_for(row, case, operator)
-            ratios += f"{row.seconds / ours.seconds:{width}.2f}" if ours else " " * (width - 1) + "-"
+            ratios += f"{row.seconds / ours.seconds:{len(heading)}.2f}" if ours else f"{'-':>{len(heading)}}"
         lines.append(
             f"  {row.candidate:26}{row.seconds * 1e6:11.1f}{row.weight_bytes / row.seconds * 1e-9:8.1f}"
             f"{operations(row) / row.seconds * 1e-9:9.1f}{fraction_of_limit(row, limits):9.0%}{row.error:9.1e}{ratios}"

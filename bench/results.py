@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contest import Row
+from formats import FORMATS, Format
 from limits import Limits
 
 
 @dataclass
 class Results:
+    format: Format
     machine: dict
     commit: str  # of the library that was measured; "+" if its sources had changed since
     settings: dict
@@ -37,8 +39,9 @@ def _case(row: Row) -> tuple:
 
 def save(results: Results, path: Path) -> None:
     """Writes the results, a row to a line so that a diff of two runs is readable."""
-    head = dataclasses.asdict(dataclasses.replace(results, rows=[]))
-    del head["rows"]
+    head = {field.name: getattr(results, field.name) for field in dataclasses.fields(results) if field.name != "rows"}
+    head["format"] = results.format.name
+    head["limits"] = {threads: dataclasses.asdict(limits) for threads, limits in results.limits.items()}
     rows = ",\n".join("  " + json.dumps(dataclasses.asdict(row)) for row in results.rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(head, indent=1)[:-2] + ',\n "rows": [\n' + rows + "\n ]\n}\n")
@@ -46,6 +49,7 @@ def save(results: Results, path: Path) -> None:
 
 def load(path: Path) -> Results:
     data = json.loads(path.read_text())
+    data["format"] = FORMATS[data.get("format", "int4")]  # the first ones, of int4, do not say
     data["rows"] = [Row(**row) for row in data["rows"]]
     data["limits"] = {int(threads): _limits(limits) for threads, limits in data["limits"].items()}
     return Results(**data)

@@ -1,7 +1,7 @@
 """The weight that every candidate of a benchmark multiplies by.
 
-All int4 candidates get the same codes and the same scales, so that their errors and times are those of one and the same
-matrix: symmetric codes (zero point 8) and scales that fp16, bf16 and fp32 all hold exactly.
+All int4 candidates get the same codes and the same scales, and so do all int8 ones, so that their errors and times are those
+of one and the same matrix: symmetric codes and scales that fp16, bf16 and fp32 all hold exactly.
 """
 
 from __future__ import annotations
@@ -11,25 +11,40 @@ from functools import cached_property
 
 import torch
 
+#: The group size that stands for one scale a row, as in our operators.
+ROW = 0
+
+
+def group_text(group_size: int) -> str:
+    """The end of a candidate's name."""
+    return f"g{group_size}" if group_size != ROW else "row"
+
 
 @dataclass(frozen=True)
-class Int4:
-    """An [N, K] weight as 4-bit codes: w = (code - 8) * scale."""
+class Integers:
+    """An [N, K] weight as 4-bit or 8-bit integers: w = value * scale."""
 
-    codes: torch.Tensor  # uint8 [N, K], 0..15
-    scale: torch.Tensor  # bf16 [N, ceil(K / group_size)]
+    bits: int
+    values: torch.Tensor  # int8 [N, K]
+    scale: torch.Tensor  # bf16 [N, ceil(K / group_size)], or [N, 1]
     group_size: int
 
     @cached_property
+    def codes(self) -> torch.Tensor:
+        """uint8 [N, K]: the values plus 8 or 128, their zero point."""
+        return (self.values.short() + (1 << (self.bits - 1))).to(torch.uint8)
+
+    @cached_property
     def packed(self) -> torch.Tensor:
-        """uint8 [N, ceil(K / 2)], the even element in the low nibble."""
+        """uint8 [N, ceil(K / 2)]: 4-bit codes, the even element in the low nibble."""
         codes = torch.nn.functional.pad(self.codes, (0, self.codes.shape[1] % 2))
         return codes[:, 0::2] | (codes[:, 1::2] << 4)
 
     def dequantized(self) -> torch.Tensor:
-        """fp32 [N, K], exact: a 4-bit integer times an 8-bit significand."""
-        scale = self.scale.float().repeat_interleave(self.group_size, dim=1)[:, : self.codes.shape[1]]
-        return (self.codes.float() - 8) * scale
+        """fp32 [N, K], exact: an 8-bit integer times an 8-bit significand."""
+        columns = self.values.shape[1]
+        scale = self.scale.float().repeat_interleave(self.group_size or columns, dim=1)[:, :columns]
+        return self.values.float() * scale
 
 
 class Weight:
@@ -38,21 +53,23 @@ class Weight:
     def __init__(self, out_features: int, in_features: int, device: str = "cpu"):
         generator = torch.Generator(device).manual_seed(out_features * 31 + in_features)
         self.dense = torch.randn(out_features, in_features, generator=generator, device=device) / in_features**0.5
-        self._int4: dict[int, Int4] = {}
+        self._integers: dict[tuple[int, int], Integers] = {}
 
     @property
     def shape(self) -> tuple[int, int]:
         """(N, K): output features, input features."""
         return self.dense.shape[0], self.dense.shape[1]
 
-    def int4(self, group_size: int) -> Int4:
-        """The weight in groups of `group_size` along K, of which the last may be partial."""
-        if group_size not in self._int4:
+    def integers(self, bits: int, group_size: int) -> Integers:
+        """The weight in groups of `group_size` along K, of which the last may be partial; or in rows."""
+        key = bits, group_size
+        if key not in self._integers:
             rows, columns = self.shape
-            padded = torch.nn.functional.pad(self.dense, (0, -columns % group_size))
-            groups = padded.view(rows, -1, group_size)
-            scale = (groups.abs().amax(dim=2) / 7).bfloat16()
-            codes = (groups / scale.float().unsqueeze(2)).round().clamp(-8, 7) + 8
-            codes = codes.to(torch.uint8).view(rows, -1)[:, :columns].contiguous()
-            self._int4[group_size] = Int4(codes, scale, group_size)
-        return self._int4[group_size]
+            group, most = group_size or columns, (1 << (bits - 1)) - 1
+            padded = torch.nn.functional.pad(self.dense, (0, -columns % group))
+            groups = padded.view(rows, -1, group)
+            scale = (groups.abs().amax(dim=2) / most).bfloat16()
+            values = (groups / scale.float().unsqueeze(2)).round().clamp(-most - 1, most)
+            values = values.to(torch.int8).view(rows, -1)[:, :columns].contiguous()
+            self._integers[key] = Integers(bits, values, scale, group_size)
+        return self._integers[key]

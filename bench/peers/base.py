@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
-from weights import Weight
+from weights import ROW, Integers, Weight, group_text
 
 
 class Absent(Exception):
@@ -22,7 +22,7 @@ class Candidate(ABC):
 
     #: Shown in every table; unique.
     name: str
-    #: Weights that share a scale, or None for a dense weight.
+    #: Weights that share a scale, ROW for those of a row; None for a dense weight.
     group_size: int | None
     #: "exact" or "int8" (quantized on the fly): which of our operators it is compared with.
     activations: str
@@ -59,19 +59,24 @@ class Candidate(ABC):
         """Frees the copies."""
 
 
-class Int4Candidate(Candidate):
-    """A candidate that computes with the int4 weight that all of them share."""
+class IntegerCandidate(Candidate):
+    """A candidate that computes with the int4 or int8 weight that all of them share."""
 
-    def __init__(self, group_size: int):
+    def __init__(self, bits: int, group_size: int):
+        self.bits = bits
         self.group_size = group_size
+
+    def integers(self, weight: Weight) -> Integers:
+        return weight.integers(self.bits, self.group_size)
 
     def weight_bytes(self, weight: Weight) -> int:
         rows, columns = weight.shape  # -(a // -b) is the quotient rounded up
-        return rows * (-(columns // -2)) + rows * (-(columns // -self.group_size)) * self.bytes_per_group()
+        groups = -(columns // -(self.group_size or columns))
+        return rows * (-(columns * self.bits // -8)) + rows * groups * self.bytes_per_group()
 
     def require_whole_groups(self, weight: Weight) -> None:
         """For `prepare` of a library that has no partial last group. Raises ValueError."""
-        if weight.shape[1] % self.group_size:
+        if self.group_size != ROW and weight.shape[1] % self.group_size:
             raise ValueError(f"K = {weight.shape[1]} is no multiple of the group size {self.group_size}")
 
     @abstractmethod
@@ -79,7 +84,7 @@ class Int4Candidate(Candidate):
         """Bytes of scale and zero point for each group of weights."""
 
     def dequantized(self, weight: Weight) -> torch.Tensor:
-        return weight.int4(self.group_size).dequantized()
+        return self.integers(weight).dequantized()
 
     def dequantized_key(self) -> str:
-        return f"int4 g{self.group_size}"
+        return f"int{self.bits} {group_text(self.group_size)}"

@@ -1,6 +1,6 @@
 """ggml, llama.cpp's library, where its source is at hand: GGML_DIR names the checkout.
 
-Q4_0 has groups of 32 with an fp16 scale and quantizes the activations to int8 in blocks of 32; BF16 is its dense product.
+Q4_0 and Q8_0 have groups of 32 with an fp16 scale and quantize the activations to int8 in blocks of 32; BF16 is its dense product.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import native
 import numpy
 import torch
 
-from peers.base import Absent, Candidate, Int4Candidate
+from peers.base import Absent, Candidate, IntegerCandidate
 
 GROUP_SIZE = 32
 
@@ -35,6 +35,7 @@ def _ggml() -> ctypes.CDLL:
         "version": (ctypes.c_char_p, []),
         "set_threads": (None, [ctypes.c_int]),
         "weight_q4_0": (pointer, [integer, integer, pointer]),
+        "weight_q8_0": (pointer, [integer, integer, pointer]),
         "weight_bf16": (pointer, [integer, integer, pointer]),
         "weight_is_repacked": (ctypes.c_int, [pointer]),
         "weight_free": (None, [pointer]),
@@ -50,7 +51,7 @@ def _ggml() -> ctypes.CDLL:
 
 
 class _Ggml(Candidate):
-    """What the two products share: weights and bound products are handles into the C interface."""
+    """What the products share: weights and bound products are handles into the C interface."""
 
     input_dtype = torch.float32
 
@@ -85,12 +86,12 @@ class _Ggml(Candidate):
         self._copies = []
 
 
-class GgmlQ4(_Ggml, Int4Candidate):
-    name = f"ggml Q4_0 g{GROUP_SIZE}"
+class GgmlQuantized(_Ggml, IntegerCandidate):
     activations = "int8"
 
-    def __init__(self):
-        super().__init__(GROUP_SIZE)
+    def __init__(self, bits: int):
+        super().__init__(bits, GROUP_SIZE)
+        self.name = f"ggml Q{bits}_0 g{GROUP_SIZE}"
         self._load()
 
     def bytes_per_group(self):
@@ -100,17 +101,19 @@ class GgmlQ4(_Ggml, Int4Candidate):
         self.require_whole_groups(weight)
         rows, columns = weight.shape
         blocks = self._blocks(weight)
-        handles = [self._library.bench_ggml_weight_q4_0(rows, columns, blocks.ctypes.data) for _ in range(copies)]
-        self._adopt(handles, weight, threads)
+        make = getattr(self._library, f"bench_ggml_weight_q{self.bits}_0")
+        self._adopt([make(rows, columns, blocks.ctypes.data) for _ in range(copies)], weight, threads)
 
-    @staticmethod
-    def _blocks(weight) -> numpy.ndarray:
-        """[N * K / 32, 18] bytes: the scale, then byte j holds elements j (low) and j + 16 (high) of the block."""
-        int4 = weight.int4(GROUP_SIZE)
-        codes = int4.codes.numpy().reshape(-1, GROUP_SIZE)
-        packed = codes[:, :16] | (codes[:, 16:] << 4)
-        scale = int4.scale.half().numpy().reshape(-1, 1).view(numpy.uint8)
-        return numpy.ascontiguousarray(numpy.concatenate([scale, packed], axis=1))
+    def _blocks(self, weight) -> numpy.ndarray:
+        """[N * K / 32, 18 or 34] bytes: the scale, then 32 values; of 4-bit codes, byte j holds j (low) and j + 16 (high)."""
+        integers = self.integers(weight)
+        if self.bits == 8:
+            stored = integers.values.numpy().reshape(-1, GROUP_SIZE).view(numpy.uint8)
+        else:
+            codes = integers.codes.numpy().reshape(-1, GROUP_SIZE)
+            stored = codes[:, :16] | (codes[:, 16:] << 4)
+        scale = integers.scale.half().numpy().reshape(-1, 1).view(numpy.uint8)
+        return numpy.ascontiguousarray(numpy.concatenate([scale, stored], axis=1))
 
 
 class GgmlBf16(_Ggml):

@@ -72,6 +72,11 @@ Weight* bench_ggml_weight_q4_0(int64_t rows, int64_t columns, const void* data) 
   return make_weight(GGML_TYPE_Q4_0, rows, columns, data);
 }
 
+// `data`: rows * columns / 32 blocks of an fp16 scale and 32 signed bytes.
+Weight* bench_ggml_weight_q8_0(int64_t rows, int64_t columns, const void* data) {
+  return make_weight(GGML_TYPE_Q8_0, rows, columns, data);
+}
+
 // `data`: rows * columns bf16 values.
 Weight* bench_ggml_weight_bf16(int64_t rows, int64_t columns, const void* data) {
   return make_weight(GGML_TYPE_BF16, rows, columns, data);

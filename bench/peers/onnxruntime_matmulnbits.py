@@ -1,20 +1,18 @@
-"""ONNX Runtime's MatMulNBits with 4-bit blocks: accuracy_level 0 computes with fp32 activations, 4 with int8 ones."""
+"""ONNX Runtime's MatMulNBits with blocks of 4-bit or 8-bit codes: accuracy_level 0 computes with fp32 activations, 4 with int8 ones."""
 
 from __future__ import annotations
 
 import numpy
 import torch
 
-from peers.base import Absent, Int4Candidate
-
-EXACT, INT8 = 0, 4
+from peers.base import Absent, IntegerCandidate
 
 
-class OnnxRuntimeMatMulNBits(Int4Candidate):
+class OnnxRuntimeMatMulNBits(IntegerCandidate):
     input_dtype = torch.float32  # the CPU kernels take fp32 and fp16
 
-    def __init__(self, group_size: int, accuracy_level: int):
-        super().__init__(group_size)
+    def __init__(self, bits: int, group_size: int, accuracy_level: int):
+        super().__init__(bits, group_size)
         try:
             import onnx
             import onnxruntime
@@ -23,12 +21,12 @@ class OnnxRuntimeMatMulNBits(Int4Candidate):
         self._onnx, self._onnxruntime = onnx, onnxruntime
         self.version = f"onnxruntime {onnxruntime.__version__}"
         self.name = f"ONNX Runtime level {accuracy_level} g{group_size}"
-        self.activations = "int8" if accuracy_level == INT8 else "exact"
+        self.activations = "int8" if accuracy_level == 4 else "exact"
         self._accuracy_level = accuracy_level
         self._copies = []
 
     def bytes_per_group(self):
-        return 4  # fp32 scale; a missing zero point means 8
+        return 4  # fp32 scale; a missing zero point means 8 or 128
 
     def prepare(self, weight, copies, threads):
         self.require_whole_groups(weight)
@@ -45,7 +43,7 @@ class OnnxRuntimeMatMulNBits(Int4Candidate):
     def _model(self, weight) -> bytes:
         helper, numpy_helper, FLOAT = self._onnx.helper, self._onnx.numpy_helper, self._onnx.TensorProto.FLOAT
         rows, columns = weight.shape
-        int4 = weight.int4(self.group_size)
+        integers = self.integers(weight)
         groups = columns // self.group_size
         node = helper.make_node(
             "MatMulNBits",
@@ -54,12 +52,13 @@ class OnnxRuntimeMatMulNBits(Int4Candidate):
             domain="com.microsoft",
             K=columns,
             N=rows,
-            bits=4,
+            bits=self.bits,
             block_size=self.group_size,
             accuracy_level=self._accuracy_level,
         )
-        blocks = int4.packed.numpy().reshape(rows, groups, self.group_size // 2)
-        scales = int4.scale.float().numpy().reshape(rows * groups)
+        stored = integers.packed if self.bits == 4 else integers.codes
+        blocks = stored.numpy().reshape(rows, groups, self.group_size * self.bits // 8)
+        scales = integers.scale.float().numpy().reshape(rows * groups)
         graph = helper.make_graph(
             [node],
             "linear",

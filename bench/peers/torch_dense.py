@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 
@@ -37,3 +39,9 @@ class TorchDense(Candidate):
 
     def release(self):
         self._copies = []
+
+
+def dense(input_dtype: torch.dtype) -> dict[str, Callable[[], TorchDense]]:
+    """Constructors by name, for every format: in the dtype of x, and in fp32."""
+    dtypes = dict.fromkeys((input_dtype, torch.float32))
+    return {f"F.linear {str(dtype).removeprefix('torch.')}": lambda dtype=dtype: TorchDense(dtype) for dtype in dtypes}

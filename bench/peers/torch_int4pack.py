@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from peers.base import Absent, Int4Candidate
+from peers.base import Absent, IntegerCandidate
 
 
-class TorchInt4Pack(Int4Candidate):
+class TorchInt4Pack(IntegerCandidate):
     activations = "exact"
 
     def __init__(self, group_size: int, input_dtype: torch.dtype):
-        super().__init__(group_size)
+        super().__init__(4, group_size)
         if group_size not in (32, 64, 128, 256):
             raise Absent(f"takes group sizes 32, 64, 128 and 256, not {group_size}")
         self.name = f"torch int4pack g{group_size}"
@@ -24,7 +24,7 @@ class TorchInt4Pack(Int4Candidate):
     def prepare(self, weight, copies, threads):
         self.require_whole_groups(weight)
         torch.set_num_threads(threads)
-        int4 = weight.int4(self.group_size)
+        int4 = self.integers(weight)
         inner_k_tiles = 1  # ignored on the CPU
         packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(int4.codes.int(), inner_k_tiles)
         # Its dequantization is (code - 8) * scale + zero; [K / group_size, N, 2].

@@ -1,0 +1,12 @@
+"""The formats that are benchmarked, one file each."""
+
+from __future__ import annotations
+
+from formats.base import Format, Goal
+from formats.int4 import INT4
+from formats.int8 import INT8
+
+#: By name, in the order in which they are measured.
+FORMATS: dict[str, Format] = {one.name: one for one in (INT4, INT8)}
+
+__all__ = ["FORMATS", "Format", "Goal"]
