@@ -38,7 +38,7 @@ PEERS = {
 }
 
 
-def _style(form: Format, candidate: str) -> dict:
+def style(form: Format, candidate: str) -> dict:
     operator = form.operator_of(candidate)
     chosen = OURS[operator.activations] if operator else next(s for n, s in PEERS.items() if candidate.startswith(n))
     return {"markersize": 5, "linewidth": 1.4} | chosen
@@ -85,15 +85,15 @@ def _panel(panel, results: Results, shape: tuple[int, int], threads: int) -> Non
         line = sorted((row for row in rows if row.candidate == name), key=lambda row: row.batch)
         if not line:
             continue
-        style = _style(results.format, name)
+        look = style(results.format, name)
         panel.plot(
             [row.batch for row in line],
             [report.operations(row) / row.seconds * 1e-9 for row in line],
             label=name,
-            **style,
+            **look,
         )
         if results.format.operator_of(name):
-            _roof(panel, line, results.limits[threads], style["color"])
+            _roof(panel, line, results.limits[threads], look["color"])
     panel.set(
         xlabel="batch size M",
         xscale="log",
