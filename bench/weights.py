@@ -40,6 +40,11 @@ class Integers:
         codes = torch.nn.functional.pad(self.codes, (0, self.codes.shape[1] % 2))
         return codes[:, 0::2] | (codes[:, 1::2] << 4)
 
+    def bytes(self, bytes_per_group: int) -> int:
+        """Of the values, and of the scale (and zero point) of each group."""
+        rows, columns = self.values.shape
+        return rows * -(columns * self.bits // -8) + self.scale.numel() * bytes_per_group  # -(a // -b) rounds up
+
     def dequantized(self) -> torch.Tensor:
         """fp32 [N, K], exact: an 8-bit integer times an 8-bit significand."""
         columns = self.values.shape[1]

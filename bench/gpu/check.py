@@ -83,7 +83,7 @@ def check(arguments: argparse.Namespace, budget: Budget, out: Path | None) -> in
         passes("sanitizer", lambda seconds: steps.sanitizer(run, seconds))
         passes("benchmark", lambda seconds: benchmark(run, seconds, results))
 
-    path = run.out / "int4_cuda.json"
+    path = run.out / "cuda.json"
     results.save(path)
     path.with_suffix(".txt").write_text(report.full(results))
     print(f"\n{report.summary(results)}")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from gpu.results import Results
 
-OPERATOR = "int4_mm g128"
+INT4, INT8, INT8_DYNAMIC = "int4_mm g128", "int8_mm row", "int8_dynamic_mm row"
 DENSE = "F.linear bfloat16"
+INT_MM = "_int_mm row"
 
 
 @dataclass(frozen=True)
@@ -18,39 +19,43 @@ class Goal:
     reached: Callable[[Results], dict[str, float]]
 
 
-def _microseconds(shape: tuple[int, int], batch: int, most: float) -> Callable[[Results], dict[str, float]]:
+def _microseconds(
+    operator: str, shape: tuple[int, int], batch: int, most: float
+) -> Callable[[Results], dict[str, float]]:
     def reached(results: Results) -> dict[str, float]:
-        seconds = results.seconds(shape, batch, OPERATOR)
+        seconds = results.seconds(shape, batch, operator)
         return {f"{seconds * 1e6:.1f} us": most / (seconds * 1e6)} if seconds else {}
 
     return reached
 
 
-def _read_rate(batch: int, least: float, least_bytes: int) -> Callable[[Results], dict[str, float]]:
+def _read_rate(operator: str, batch: int, least: float, least_bytes: int) -> Callable[[Results], dict[str, float]]:
     def reached(results: Results) -> dict[str, float]:
-        rows = [row for row in results.rows_of(OPERATOR, batch) if row["bytes"] >= least_bytes]
+        rows = [row for row in results.rows_of(operator, batch) if row["bytes"] >= least_bytes]
         return {results.place(row): results.fraction_of_read(row) / least for row in rows}
 
     return reached
 
 
-def _against_dense(batches: Callable[[int], bool], factor: float) -> Callable[[Results], dict[str, float]]:
+def _against(
+    operator: str, rival: str, batches: Callable[[int], bool], factor: float
+) -> Callable[[Results], dict[str, float]]:
     def reached(results: Results) -> dict[str, float]:
         found = {}
-        for row in results.rows_of(OPERATOR):
-            dense = results.seconds(results.shape(row), row["batch"], DENSE)
-            if batches(row["batch"]) and dense:
-                found[results.place(row)] = dense / row["seconds"] / factor
+        for row in results.rows_of(operator):
+            seconds = results.seconds(results.shape(row), row["batch"], rival)
+            if batches(row["batch"]) and seconds:
+                found[results.place(row)] = seconds / row["seconds"] / factor
         return found
 
     return reached
 
 
-def _against_one_row(batch: int, factor: float) -> Callable[[Results], dict[str, float]]:
+def _against_one_row(operator: str, batch: int, factor: float) -> Callable[[Results], dict[str, float]]:
     def reached(results: Results) -> dict[str, float]:
         found = {}
-        for row in results.rows_of(OPERATOR, batch):
-            one = results.seconds(results.shape(row), 1, OPERATOR)
+        for row in results.rows_of(operator, batch):
+            one = results.seconds(results.shape(row), 1, operator)
             if one:
                 found[results.place(row)] = factor * one / row["seconds"]
         return found
@@ -58,12 +63,33 @@ def _against_one_row(batch: int, factor: float) -> Callable[[Results], dict[str,
     return reached
 
 
+def _weight_only(operator: str, most_microseconds: float) -> list[Goal]:
+    """For a product with exact activations."""
+    name = operator.split()[0]
+    return [
+        Goal(
+            f"{name}, 8192x8192, M=1: {most_microseconds:.0f} us or less (on an H200)",
+            _microseconds(operator, (8192, 8192), 1, most_microseconds),
+        ),
+        Goal(
+            f"{name}, M=1: 85% of the read rate for weights of 100 MB or more",
+            _read_rate(operator, 1, 0.85, 100_000_000),
+        ),
+        Goal(f"{name}, M=16 within 1.15 times M=1", _against_one_row(operator, 16, 1.15)),
+        Goal(
+            f"{name}, M=2048: 0.88 of dense bf16 or more", _against(operator, DENSE, lambda batch: batch == 2048, 0.88)
+        ),
+        Goal(
+            f"{name}, never slower than dense bf16 below M=2048",
+            _against(operator, DENSE, lambda batch: batch < 2048, 1.0),
+        ),
+    ]
+
+
 GOALS = [
-    Goal("8192x8192, M=1: 12 us or less (on an H200)", _microseconds((8192, 8192), 1, 12.0)),
-    Goal("M=1: 85% of the read rate for weights of 100 MB or more", _read_rate(1, 0.85, 100_000_000)),
-    Goal("M=16 within 1.15 times M=1", _against_one_row(16, 1.15)),
-    Goal("M=2048: 0.88 of dense bf16 or more", _against_dense(lambda batch: batch == 2048, 0.88)),
-    Goal("never slower than dense bf16 below M=2048", _against_dense(lambda batch: batch < 2048, 1.0)),
+    *_weight_only(INT4, 12.0),
+    *_weight_only(INT8, 19.0),
+    Goal("int8_dynamic_mm, faster than _int_mm at every M", _against(INT8_DYNAMIC, INT_MM, lambda batch: True, 1.0)),
 ]
 
 

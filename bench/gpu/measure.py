@@ -127,8 +127,8 @@ class Measurement:
         candidates = [c for c in peers.candidates() if is_first or not c.first_shape_only]
         expected: dict[tuple, torch.Tensor] = {}
         for candidate in candidates:
-            if candidate.weight_key not in expected:
-                expected[candidate.weight_key] = inputs.double() @ candidate.dequantized(weight).double().T
+            if candidate.weight_key() not in expected:
+                expected[candidate.weight_key()] = inputs.double() @ candidate.dequantized(weight).double().T
         problems: dict[str, str] = {}
         for candidate in candidates:
             try:
@@ -144,6 +144,8 @@ class Measurement:
                 continue
             entries = []
             for candidate in candidates:
+                if candidate.most_rows is not None and batch > candidate.most_rows:
+                    continue
                 row = Row(
                     *shape,
                     batch,
@@ -159,7 +161,7 @@ class Measurement:
                     f"{name} {candidate.name}",
                     row,
                     lambda: self._bind(
-                        entry, candidate, inputs[:batch], expected[candidate.weight_key][:batch], copies
+                        entry, candidate, inputs[:batch], expected[candidate.weight_key()][:batch], copies
                     ),
                 )
                 entries.append(entry)

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from weights import Weight
+from weights import ROW, Weight, group_text
 
 Call = Callable[[], object]
+#: int4 has a scale and a zero point of 16 bits, int8 such a scale.
+BYTES_PER_GROUP = {4: 4, 8: 2}
 
 
 class Candidate(ABC):
@@ -17,11 +19,12 @@ class Candidate(ABC):
 
     name: str
     dtype: torch.dtype  # of x and y
-    group_size: int | None = None  # None: a dense weight
     activations = "exact"  # or "int8"
     is_ours = False
     #: Measured for the first shape only: what differs little from another candidate.
     first_shape_only = False
+    #: Of x, where more would take seconds a call.
+    most_rows: int | None = None
 
     def __init__(self):
         self._copies: list = []
@@ -40,40 +43,41 @@ class Candidate(ABC):
     def copies(self) -> int:
         return len(self._copies)
 
-    @property
+    @abstractmethod
     def weight_key(self) -> tuple:
         """Equal for candidates that multiply by the same matrix."""
-        return (self.group_size, None if self.group_size else self.dtype)
 
+    @abstractmethod
     def dequantized(self, weight: Weight) -> torch.Tensor:
         """That matrix, exactly, in fp32."""
-        return (
-            weight.dense.to(self.dtype).float()
-            if self.group_size is None
-            else weight.int4(self.group_size).dequantized()
-        )
 
     def release(self) -> None:
         self._copies = []
 
 
-class Int4(Candidate):
-    """A candidate with the int4 weight that all of these share."""
+class Quantized(Candidate):
+    """A candidate with the int4 or int8 weight that all of these share."""
 
-    def __init__(self, group_size: int, dtype: torch.dtype):
+    def __init__(self, bits: int, group_size: int, dtype: torch.dtype):
         super().__init__()
+        self.bits = bits
         self.group_size = group_size
         self.dtype = dtype
 
     def weight_bytes(self, weight: Weight) -> int:
-        rows, columns = weight.shape
-        return rows * -(columns // -2) + rows * -(columns // -self.group_size) * self.bytes_per_group()
+        return weight.integers(self.bits, self.group_size).bytes(self.bytes_per_group())
 
     def bytes_per_group(self) -> int:
-        return 4  # a scale and a zero point of 16 bits
+        return BYTES_PER_GROUP[self.bits]
+
+    def weight_key(self) -> tuple:
+        return self.bits, self.group_size
+
+    def dequantized(self, weight: Weight) -> torch.Tensor:
+        return weight.integers(self.bits, self.group_size).dequantized()
 
 
-class Ours(Int4):
+class Ours(Quantized):
     is_ours = True
 
     def __init__(
@@ -84,40 +88,39 @@ class Ours(Int4):
         symmetric: bool = False,
         first_shape_only: bool = False,
     ):
-        super().__init__(group_size, dtype)
+        super().__init__(4 if operator.startswith("int4") else 8, group_size, dtype)
         self._operator = getattr(torch.ops.torchao, operator)
         self._symmetric = symmetric
         self.first_shape_only = first_shape_only
-        self.activations = "int8" if operator == "int4_dynamic_mm" else "exact"
-        self.name = " ".join([operator, f"g{group_size}", *(["symmetric"] if symmetric else []), *_dtype_note(dtype)])
+        self.activations = "int8" if operator.endswith("_dynamic_mm") else "exact"
+        symmetric_note = ["symmetric"] if symmetric else []
+        self.name = " ".join([operator, group_text(group_size), *symmetric_note, *_dtype_note(dtype)])
 
     def bytes_per_group(self) -> int:
-        return 2 if self._symmetric else 4
+        return 2 if self._symmetric else super().bytes_per_group()
 
     def prepare(self, weight, copies):
-        self._copies = [_operands(weight, self.group_size, self._symmetric) for _ in range(copies)]
+        self._copies = [_operands(weight, self.bits, self.group_size, self._symmetric) for _ in range(copies)]
 
     def bind(self, copy, x):
-        operator, group_size = self._operator, self.group_size
-        packed, scale, zero_point = self._copies[copy]
-        return lambda: operator(x, packed, scale, zero_point, group_size)
+        operator, operands, group_size = self._operator, self._copies[copy], self.group_size
+        return lambda: operator(x, *operands, group_size)
 
 
-class DequantizeAndLinear(Int4):
+class DequantizeAndLinear(Quantized):
     """Two calls: the dense weight anew in every product."""
 
-    def __init__(self, group_size: int, dtype: torch.dtype):
-        super().__init__(group_size, dtype)
-        self.name = f"dequantize, F.linear g{group_size}"
+    def __init__(self, bits: int, group_size: int, dtype: torch.dtype):
+        super().__init__(bits, group_size, dtype)
+        self.name = f"dequantize, F.linear {group_text(group_size)}"
 
     def prepare(self, weight, copies):
-        self._copies = [_operands(weight, self.group_size, False) for _ in range(copies)]
+        self._copies = [_operands(weight, self.bits, self.group_size) for _ in range(copies)]
 
     def bind(self, copy, x):
-        dequantize, group_size = torch.ops.torchao.int4_dequantize, self.group_size
-        packed, scale, zero_point = self._copies[copy]
-        in_features, dtype = x.shape[1], self.dtype
-        return lambda: F.linear(x, dequantize(packed, scale, zero_point, group_size, in_features, dtype))
+        dequantize = _dequantize(self.bits, self.group_size, x.shape[1], self.dtype)
+        operands = self._copies[copy]
+        return lambda: F.linear(x, dequantize(*operands))
 
 
 class Dense(Candidate):
@@ -130,6 +133,12 @@ class Dense(Candidate):
     def weight_bytes(self, weight):
         return weight.dense.numel() * self.dtype.itemsize
 
+    def weight_key(self):
+        return "dense", self.dtype
+
+    def dequantized(self, weight):
+        return weight.dense.to(self.dtype).float()
+
     def prepare(self, weight, copies):
         self._copies = [weight.dense.to(self.dtype, copy=True) for _ in range(copies)]
 
@@ -138,18 +147,18 @@ class Dense(Candidate):
         return lambda: F.linear(x, dense)
 
 
-class TorchInt4Pack(Int4):
+class TorchInt4Pack(Quantized):
     """torch's own, which torchao's Int4WeightOnlyConfig uses on CUDA (tinygemm): bf16 only, K padded to a multiple of 1024 as torchao does it."""
 
     _INNER_K_TILES = 8
     _K_MULTIPLE = 1024
 
     def __init__(self, group_size: int):
-        super().__init__(group_size, torch.bfloat16)
+        super().__init__(4, group_size, torch.bfloat16)
         self.name = f"torch int4pack g{group_size}"
 
     def prepare(self, weight, copies):
-        int4 = weight.int4(self.group_size)
+        int4 = weight.integers(4, self.group_size)
         rows, columns = int4.codes.shape
         if columns % self.group_size:
             raise ValueError(f"K = {columns} is no multiple of the group size {self.group_size}")
@@ -178,6 +187,56 @@ class TorchInt4Pack(Int4):
         return lambda: product(F.pad(x, (0, padding)), packed, group_size, scale_and_zero)
 
 
+class TorchInt8Pack(Quantized):
+    """torch's own with exact activations, a thread per element of y on CUDA; it takes fp32 there."""
+
+    most_rows = 16  # it reads the weight anew for each row of x
+    first_shape_only = True
+
+    def __init__(self):
+        super().__init__(8, ROW, torch.float32)
+        self.name = "torch int8pack row"
+
+    def prepare(self, weight, copies):
+        int8 = weight.integers(8, ROW)
+        if int8.values.shape[1] % 32 and not int8.values.is_cuda:
+            raise ValueError(f"K = {int8.values.shape[1]} is no multiple of 32")
+        self._copies = [(int8.values.clone(), int8.scale.float().view(-1)) for _ in range(copies)]
+
+    def bind(self, copy, x):
+        product, (values, scale) = torch.ops.aten._weight_int8pack_mm, self._copies[copy]
+        return lambda: product(x, values, scale)
+
+
+class TorchIntMm(Quantized):
+    """torch._int_mm, with what a user has to write around it: rows of x rounded to int8 before, scales after."""
+
+    activations = "int8"
+    _LEAST_ROWS = 17  # on CUDA
+
+    def __init__(self):
+        super().__init__(8, ROW, torch.bfloat16)
+        self.name = "_int_mm row"
+
+    def prepare(self, weight, copies):
+        int8 = weight.integers(8, ROW)
+        self._copies = [(int8.values.clone(), int8.scale.float().view(-1)) for _ in range(copies)]
+
+    def bind(self, copy, x):
+        values, scale = self._copies[copy]
+        rows = x.shape[0]
+        padding = max(0, self._LEAST_ROWS - rows) if x.is_cuda else 0
+
+        def call():
+            x_scale = x.abs().amax(dim=1, keepdim=True).float() / 127
+            codes = (x / x_scale).round().to(torch.int8)
+            if padding:
+                codes = F.pad(codes, (0, 0, 0, padding))
+            return (torch._int_mm(codes, values.t())[:rows] * x_scale * scale).to(x.dtype)
+
+        return call
+
+
 class Conversion(ABC):
     """An operator that reads and writes a weight once: how near is it to a copy?"""
 
@@ -195,23 +254,21 @@ class Conversion(ABC):
 
 
 class Quantize(Conversion):
-    def __init__(self, group_size: int):
-        self.group_size = group_size
-        self.name = f"int4_quantize g{group_size}"
+    def __init__(self, bits: int, group_size: int):
+        self._quantize = _quantize(bits, group_size)
+        self._bits, self._group_size = bits, group_size
+        self.name = f"int{bits}_quantize {group_text(group_size)}"
 
     def bytes_moved(self, weight):
-        rows, columns = weight.shape
-        return rows * (2 * columns - (columns // -2)) + 4 * rows * -(columns // -self.group_size)
+        return _conversion_bytes(weight, self._bits, self._group_size)
 
     def calls(self, weight, copies):
-        quantize, group_size = torch.ops.torchao.int4_quantize, self.group_size
         dense = [weight.dense.bfloat16() for _ in range(copies)]
-        return [lambda w=w: quantize(w, group_size, False) for w in dense]
+        return [lambda w=w: self._quantize(w) for w in dense]
 
     def problem(self, weight):
         rows = weight.dense[:64].bfloat16().contiguous()
-        got = torch.ops.torchao.int4_quantize(rows, self.group_size, False)
-        expected = torch.ops.torchao.int4_quantize(rows.cpu(), self.group_size, False)
+        got, expected = self._quantize(rows), self._quantize(rows.cpu())
         return (
             None
             if all(torch.equal(g.cpu(), e) for g, e in zip(got, expected, strict=True))
@@ -220,29 +277,51 @@ class Quantize(Conversion):
 
 
 class Dequantize(Conversion):
-    def __init__(self, group_size: int):
-        self.group_size = group_size
-        self.name = f"int4_dequantize g{group_size}"
+    def __init__(self, bits: int, group_size: int):
+        self._bits, self._group_size = bits, group_size
+        self.name = f"int{bits}_dequantize {group_text(group_size)}"
 
     def bytes_moved(self, weight):
-        return Quantize(self.group_size).bytes_moved(weight)  # the other way round
+        return _conversion_bytes(weight, self._bits, self._group_size)
+
+    def _call(self, weight) -> Call:
+        operands = _operands(weight, self._bits, self._group_size)
+        dequantize = _dequantize(self._bits, self._group_size, weight.shape[1], torch.bfloat16)
+        return lambda: dequantize(*operands)
 
     def calls(self, weight, copies):
-        dequantize, group_size, columns = torch.ops.torchao.int4_dequantize, self.group_size, weight.shape[1]
-        operands = [_operands(weight, group_size, False) for _ in range(copies)]
-        return [lambda o=o: dequantize(*o, group_size, columns, torch.bfloat16) for o in operands]
+        return [self._call(weight) for _ in range(copies)]
 
     def problem(self, weight):
-        got = torch.ops.torchao.int4_dequantize(
-            *_operands(weight, self.group_size, False), self.group_size, weight.shape[1], torch.bfloat16
-        )
-        return None if torch.equal(got, weight.int4(self.group_size).dequantized().bfloat16()) else "not the weight"
+        expected = weight.integers(self._bits, self._group_size).dequantized().bfloat16()
+        return None if torch.equal(self._call(weight)(), expected) else "not the weight"
 
 
-def _operands(weight: Weight, group_size: int, symmetric: bool):
-    int4 = weight.int4(group_size)
-    zero_point = None if symmetric else torch.full_like(int4.scale, 8)
-    return int4.packed.clone(), int4.scale.clone(), zero_point
+# How the operators of the two formats are called; symmetric: without zero points.
+
+
+def _operands(weight: Weight, bits: int, group_size: int, symmetric: bool = False) -> tuple:
+    integers = weight.integers(bits, group_size)
+    scale = integers.scale.clone()
+    if bits == 8:
+        return integers.values.clone(), scale.view(-1) if group_size == ROW else scale
+    return integers.packed.clone(), scale, None if symmetric else torch.full_like(scale, 8)
+
+
+def _quantize(bits: int, group_size: int) -> Callable:
+    if bits == 8:
+        return lambda dense: torch.ops.torchao.int8_quantize(dense, group_size)
+    return lambda dense: torch.ops.torchao.int4_quantize(dense, group_size, False)
+
+
+def _dequantize(bits: int, group_size: int, in_features: int, dtype: torch.dtype) -> Callable:
+    if bits == 8:
+        return lambda *operands: torch.ops.torchao.int8_dequantize(*operands, group_size, dtype)
+    return lambda *operands: torch.ops.torchao.int4_dequantize(*operands, group_size, in_features, dtype)
+
+
+def _conversion_bytes(weight: Weight, bits: int, group_size: int) -> int:
+    return 2 * weight.dense.numel() + weight.integers(bits, group_size).bytes(BYTES_PER_GROUP[bits])
 
 
 def _dtype_note(dtype: torch.dtype) -> list[str]:
@@ -254,17 +333,23 @@ def candidates() -> list[Candidate]:
     return [
         Ours("int4_mm", 128, bf16),
         Ours("int4_dynamic_mm", 128, bf16),
+        Ours("int8_mm", ROW, bf16),
+        Ours("int8_dynamic_mm", ROW, bf16),
         Ours("int4_mm", 128, bf16, symmetric=True, first_shape_only=True),
         Ours("int4_mm", 32, bf16, first_shape_only=True),
         Ours("int4_mm", 128, fp16, first_shape_only=True),
         Ours("int4_mm", 128, fp32, first_shape_only=True),
+        Ours("int8_mm", 128, bf16, first_shape_only=True),
+        Ours("int8_dynamic_mm", 128, bf16, first_shape_only=True),
         Dense(bf16),
         Dense(fp16, first_shape_only=True),
         Dense(fp32, first_shape_only=True),
         TorchInt4Pack(128),
-        DequantizeAndLinear(128, bf16),
+        TorchInt8Pack(),
+        TorchIntMm(),
+        DequantizeAndLinear(4, 128, bf16),
     ]
 
 
 def conversions() -> list[Conversion]:
-    return [Quantize(128), Dequantize(128)]
+    return [conversion(*weight) for weight in ((4, 128), (8, ROW)) for conversion in (Quantize, Dequantize)]

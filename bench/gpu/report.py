@@ -5,10 +5,17 @@ from __future__ import annotations
 from gpu import goals
 from gpu.results import Results
 
-OURS = ("int4_mm g128", "int4_dynamic_mm g128")
-RIVALS = {"F.linear bfloat16": "F.linear bf16", "torch int4pack g128": "torch int4pack"}
+#: Ours that a summary shows, and whom each is compared with, under a short name.
+DENSE = {"F.linear bfloat16": "F.linear bf16"}
+RIVALS = {
+    "int4_mm g128": {**DENSE, "torch int4pack g128": "torch int4pack"},
+    "int4_dynamic_mm g128": {**DENSE, "torch int4pack g128": "torch int4pack"},
+    "int8_mm row": {**DENSE, "torch int8pack row": "torch int8pack"},
+    "int8_dynamic_mm row": {**DENSE, "_int_mm row": "_int_mm"},
+}
 MOST_NOTES = 6
 MOST_NOTE_CHARACTERS = 160
+BRIEF_SHAPES = 3
 BRIEF_CONVERSIONS = 4
 
 
@@ -18,7 +25,9 @@ def summary(results: Results) -> str:
     if results.ceilings:
         parts.append(_ceilings(results.ceilings))
         shapes = list(dict.fromkeys(results.shape(row) for row in results.rows if row["batch"] > 0))
-        parts += [_shape_table(results, shape, brief=True) for shape in shapes]
+        parts += [_shape_table(results, shape, brief=True) for shape in shapes[:BRIEF_SHAPES]]
+        if len(shapes) > BRIEF_SHAPES:
+            parts.append(f"\n{len(shapes) - BRIEF_SHAPES} more shapes and every rival: see the .txt file")
         parts += _conversions(results)[: 1 + BRIEF_CONVERSIONS]
         parts += ["", *goals.lines(results)]
     parts += _problems(results, brief=True)
@@ -76,7 +85,7 @@ def _shape_table(results: Results, shape: tuple[int, int], brief: bool) -> str:
     batches = sorted({row["batch"] for row in rows})
     lines = [f"\nN={shape[0]} K={shape[1]}", _line("us, M =", [str(batch) for batch in batches])]
     for name in dict.fromkeys(row["candidate"] for row in rows):
-        if brief and name not in OURS:
+        if brief and name not in RIVALS:
             continue
         of_batch = {row["batch"]: row for row in rows if row["candidate"] == name}
         by_batch = [of_batch.get(batch) for batch in batches]
@@ -85,10 +94,10 @@ def _shape_table(results: Results, shape: tuple[int, int], brief: bool) -> str:
             lines.append(_line("  from Python", [_microseconds(row, "eager_seconds") for row in by_batch]))
         if not any(row["ours"] for row in of_batch.values()):
             continue
-        if not brief or name == OURS[0]:
+        if not brief or of_batch[batches[0]]["activations"] == "exact":
             lines.append(_line("  TB/s of weights", [_terabytes(row) for row in by_batch]))
         lines.append(_line("  of ceiling", [_of_ceiling(results, row) for row in by_batch]))
-        for rival, label in RIVALS.items():
+        for rival, label in RIVALS.get(name, DENSE).items():
             cells = [_ratio_cell(results, shape, row, rival) for row in by_batch]
             if any(cell != "-" for cell in cells):
                 lines.append(_line(f"  {label} /", cells))

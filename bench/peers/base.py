@@ -70,9 +70,7 @@ class IntegerCandidate(Candidate):
         return weight.integers(self.bits, self.group_size)
 
     def weight_bytes(self, weight: Weight) -> int:
-        rows, columns = weight.shape  # -(a // -b) is the quotient rounded up
-        groups = -(columns // -(self.group_size or columns))
-        return rows * (-(columns * self.bits // -8)) + rows * groups * self.bytes_per_group()
+        return self.integers(weight).bytes(self.bytes_per_group())
 
     def require_whole_groups(self, weight: Weight) -> None:
         """For `prepare` of a library that has no partial last group. Raises ValueError."""

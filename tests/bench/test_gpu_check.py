@@ -39,7 +39,7 @@ def test_a_dry_run_goes_through_every_step(tmp_path):
     done = dry_run(f"--out={tmp_path}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert results_files() == before
-    results = Results.load(tmp_path / "int4_cuda.json")
+    results = Results.load(tmp_path / "cuda.json")
     assert results.dry_run
     assert [step["name"] for step in results.steps] == list(check.LEAST)
     skipped = set() if HOST_PROGRAMS else {"C++ tests", "sanitizer"}
@@ -47,7 +47,7 @@ def test_a_dry_run_goes_through_every_step(tmp_path):
     assert {s["status"] for s in results.steps if s["name"] not in skipped} == {"passed"}
     # Every candidate was verified and timed where it can run.
     batches = len(measure.DRY_RUN_BATCHES)
-    for name in ("int4_mm g128", "int4_dynamic_mm g128", "dequantize, F.linear g128", "F.linear bfloat16"):
+    for name in (*report.RIVALS, "dequantize, F.linear g128", "_int_mm row", "F.linear bfloat16"):
         assert len(results.rows_of(name)) == len(measure.DRY_RUN_SHAPES) * batches
     for name in (
         "torch int4pack g128",
@@ -55,12 +55,15 @@ def test_a_dry_run_goes_through_every_step(tmp_path):
         "int4_mm g128 symmetric",
         "int4_mm g128 fp16",
         "int4_mm g128 fp32",
+        "int8_mm g128",
+        "int8_dynamic_mm g128",
+        "torch int8pack row",
     ):
         assert len(results.rows_of(name)) == batches
     # Nobody takes it for a device's.
-    for text in (done.stdout, (tmp_path / "int4_cuda.txt").read_text()):
+    for text in (done.stdout, (tmp_path / "cuda.txt").read_text()):
         assert text.count("DRY RUN") >= 2
-        assert "int4_mm g128" in text
+        assert all(name in text for name in report.RIVALS)
     assert len(report.summary(results)) < KEPT_CHARACTERS
 
 
@@ -68,7 +71,7 @@ def test_steps_without_time_are_skipped_and_said(tmp_path):
     least = sum(check.LEAST[name] for name in ("environment", "build"))
     done = dry_run(f"--out={tmp_path}", f"--seconds={least + 10}")
     assert done.returncode == 0, done.stdout + done.stderr
-    found = {s["name"]: s for s in Results.load(tmp_path / "int4_cuda.json").steps}
+    found = {s["name"]: s for s in Results.load(tmp_path / "cuda.json").steps}
     for name in ("C++ tests", "Python tests", "sanitizer", "benchmark"):
         assert (found[name]["status"], found[name]["notes"]) == ("skipped", ["no time left"])
         assert f"SKIPPED  {name}" in done.stdout
@@ -313,14 +316,17 @@ def full_size() -> Results:
     rows = []
     for shape in measure.SHAPES:
         rows += [
-            asdict(measure.Row(*shape, 0, f"int4_{n} g128", True, "", 1, None, 1e-4))
-            for n in ("quantize", "dequantize")
+            asdict(measure.Row(*shape, 0, name, True, "", 1, None, 1e-4))
+            for name in ("int4_quantize g128", "int4_dequantize g128", "int8_quantize row", "int8_dequantize row")
         ]
         for batch in measure.BATCHES:
-            for name in (*report.OURS, *report.RIVALS, "dequantize, F.linear g128"):
+            rivals = dict.fromkeys(rival for rivals in report.RIVALS.values() for rival in rivals)
+            for name in (*report.RIVALS, *rivals, "dequantize, F.linear g128"):
                 rows.append(
                     asdict(
-                        measure.Row(*shape, batch, name, name in report.OURS, "exact", 1 << 25, 1e-3, 1e-4, 1e-4, 2e-4)
+                        measure.Row(
+                            *shape, batch, name, name in report.RIVALS, "exact", 1 << 25, 1e-3, 1e-4, 1e-4, 2e-4
+                        )
                     )
                 )
     ceilings = dict.fromkeys(
