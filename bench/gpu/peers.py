@@ -188,20 +188,18 @@ class TorchInt4Pack(Quantized):
 
 
 class TorchInt8Pack(Quantized):
-    """torch's own with exact activations, a thread per element of y on CUDA; it takes fp32 there."""
+    """torch's own with exact activations; on CUDA a thread per element of y, which reads its row of the weight byte by byte."""
 
-    most_rows = 16  # it reads the weight anew for each row of x
     first_shape_only = True
+    most_rows = 16
 
     def __init__(self):
-        super().__init__(8, ROW, torch.float32)
+        super().__init__(8, ROW, torch.bfloat16)
         self.name = "torch int8pack row"
 
     def prepare(self, weight, copies):
         int8 = weight.integers(8, ROW)
-        if int8.values.shape[1] % 32 and not int8.values.is_cuda:
-            raise ValueError(f"K = {int8.values.shape[1]} is no multiple of 32")
-        self._copies = [(int8.values.clone(), int8.scale.float().view(-1)) for _ in range(copies)]
+        self._copies = [(int8.values.clone(), int8.scale.clone().view(-1)) for _ in range(copies)]
 
     def bind(self, copy, x):
         product, (values, scale) = torch.ops.aten._weight_int8pack_mm, self._copies[copy]
@@ -212,7 +210,7 @@ class TorchIntMm(Quantized):
     """torch._int_mm, with what a user has to write around it: rows of x rounded to int8 before, scales after."""
 
     activations = "int8"
-    _LEAST_ROWS = 17  # on CUDA
+    _LEAST_ROWS = 32  # on CUDA it takes no fewer than 17
 
     def __init__(self):
         super().__init__(8, ROW, torch.bfloat16)

@@ -21,9 +21,9 @@ class TorchInt8Pack(IntegerCandidate):
         return self.input_dtype.itemsize
 
     def prepare(self, weight, copies, threads):
-        # Its vector loop has no end for the rest of a row: other K crash the process or read beyond the weight.
-        if weight.shape[1] % 32:
-            raise ValueError(f"K = {weight.shape[1]} is no multiple of 32")
+        # It loads aligned vectors and does not care for the rest of a row: another K crashes the process.
+        if weight.shape[1] % 16:
+            raise ValueError(f"K = {weight.shape[1]} is no multiple of 16")
         torch.set_num_threads(threads)
         int8 = self.integers(weight)
         scale = int8.scale.view(-1).to(self.input_dtype)
