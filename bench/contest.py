@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from limits import Limits
 from peers import Absent, Candidate
-from timing import Contestant, OtherLoad, estimate_seconds, interleave
+from timing import CLOCKS, Contestant, OtherLoad, estimate_seconds, interleave
 from weights import Weight
 
 #: A candidate with a larger error (relative Frobenius norm, against the float64 product of its own dequantized weight)
@@ -29,6 +28,8 @@ MAX_COPIES = 16
 MAX_BATCH_FOR_BOTH = 64
 #: Calls longer than this take two copies in turn: the other candidates' turns in between have emptied the cache anyway.
 LONG_CALL_SECONDS = 0.02
+#: A call that takes longer than this is timed once, when it is verified.
+ONCE_CALL_SECONDS = 1
 #: A candidate whose call takes longer than this is not called with more rows.
 HOPELESS_CALL_SECONDS = 3
 
@@ -89,20 +90,25 @@ class Entry:
     calls: list[Callable[[], object]] = field(default_factory=list)
     call_seconds: float = 0
 
-    def verify(self, inputs: torch.Tensor, expected: torch.Tensor, copies: int) -> None:
-        """Checks the result of the first copy, and calls every copy once so that none is timed on its first call."""
+    def verify(self, inputs: torch.Tensor, expected: torch.Tensor, copies: int, clock: str) -> None:
+        """Checks the result of the first copy, and calls every copy once so that none is timed on its first call.
+
+        Leaves no calls where the time of this one is all that is wanted.
+        """
         x = inputs.to(self.candidate.input_dtype).contiguous()
         try:
             call = self.candidate.bind(0, x)
-            begin = time.perf_counter()
+            begin = CLOCKS[clock]()
             y = torch.as_tensor(call())
-            self.call_seconds = time.perf_counter() - begin
+            self.call_seconds = CLOCKS[clock]() - begin
             y = y.double().view(expected.shape)
             self.error = float((y - expected).norm() / expected.norm())
             if not self.error <= MAX_ERROR[self.candidate.activations]:  # a NaN is wrong as well
                 self.problem = f"wrong: error {self.error:.1e}"
                 return
             self.activations = self.candidate.activations if self.error > LEAST_INT8_ERROR else "exact"
+            if self.call_seconds > ONCE_CALL_SECONDS:
+                return
             if self.call_seconds < 10 * LONG_CALL_SECONDS:
                 self.call_seconds = estimate_seconds(call)
             if self.call_seconds > LONG_CALL_SECONDS:
@@ -189,7 +195,12 @@ class Contest:
             for candidate in self.candidates:
                 entry = Entry(candidate, problem=problems.get(candidate.name))
                 if entry.problem is None:
-                    entry.verify(inputs[:batch], expected[candidate.dequantized_key()][:batch], copies[candidate.name])
+                    entry.verify(
+                        inputs[:batch],
+                        expected[candidate.dequantized_key()][:batch],
+                        copies[candidate.name],
+                        self.settings.clock,
+                    )
                     if entry.call_seconds > HOPELESS_CALL_SECONDS:
                         problems[candidate.name] = f"a call took {entry.call_seconds:.0f} s at M={batch}"
                 entries.append(entry)
@@ -203,7 +214,10 @@ class Contest:
 
     def _time(self, entries: list[Entry], threads: int, temperature: str, weight: Weight, batch: int) -> list[Row]:
         rows = [entry.row(weight, batch, threads, temperature) for entry in entries]
-        contestants = [None if entry.problem else Contestant(entry.calls, entry.call_seconds) for entry in entries]
+        contestants = [
+            Contestant(entry.calls, entry.call_seconds) if entry.calls and entry.problem is None else None
+            for entry in entries
+        ]
         others = OtherLoad()
         gc.disable()
         try:
@@ -218,10 +232,12 @@ class Contest:
         finally:
             gc.enable()
         load = round(others.cores(), 2)
-        for row, contestant in zip(rows, contestants, strict=True):
+        for row, entry, contestant in zip(rows, entries, contestants, strict=True):
             row.other_load = load
             if contestant:
                 row.seconds, row.repetitions = min(contestant.times), len(contestant.times)
+            elif entry.problem is None:
+                row.seconds, row.repetitions = entry.call_seconds, 1
         return rows
 
     def _temperatures(self, weight: Weight) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
+import contest  # noqa: E402
 import limits  # noqa: E402
 import results  # noqa: E402
 import torch  # noqa: E402
@@ -129,6 +130,16 @@ def test_ours_that_is_wrong_is_not_timed_and_fails_the_run(name, tmp_path, monke
         row.problem.startswith("wrong") and row.seconds is None
         for row in results.load(tmp_path / f"{name}_cpu.json").rows
     )
+
+
+def test_a_hopeless_candidate_is_timed_once_and_not_called_with_more_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(contest, "ONCE_CALL_SECONDS", 0)
+    monkeypatch.setattr(contest, "HOPELESS_CALL_SECONDS", 0)
+    options = ["--formats=int8", "--only=F.linear float32", "--shapes=32x256", "--m=1,2", "--threads=1"]
+    assert call_main(monkeypatch, *options, f"--out={tmp_path}") == 0
+    first, second = results.load(tmp_path / "int8_cpu.json").rows
+    assert first.problem is None and first.seconds > 0 and first.repetitions == 1
+    assert second.problem.startswith("a call took") and second.seconds is None
 
 
 def test_results_from_before_formats_are_int4s():
