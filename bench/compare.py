@@ -86,7 +86,8 @@ def main() -> None:
                 flush=True,
             )
 
-    Contest(settings, candidates, {arguments.threads: limits}).run(show)
+    if not Contest(settings, candidates, {arguments.threads: limits}).run(show):
+        print("a weight of this size stays in the cache: --weights warm")
     print(report.limits_lines({arguments.threads: limits}))
 
 

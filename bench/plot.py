@@ -25,7 +25,7 @@ PEERS = {
     "F.linear bfloat16": dict(color="black", linestyle="--", marker="."),
     "F.linear float32": dict(color="#777777", linestyle="--", marker="."),
     "torch int": dict(color="#e8a33d", marker="s"),
-    "_int_mm": dict(color="#9edae5", marker="s"),
+    "torch _int_mm": dict(color="#9edae5", marker="s"),
     "fbgemm": dict(color="#17becf", marker="X"),
     "oneDNN": dict(color="#7f6fd0", marker="X"),
     "bitsandbytes": dict(color="#8c564b", marker="v"),

@@ -40,7 +40,7 @@ def candidates(group_sizes: Sequence[int], input_dtype: torch.dtype) -> Construc
             }
     return found | {
         "torch int8pack row": lambda: TorchInt8Pack(input_dtype),
-        "_int_mm row": lambda: TorchIntMm(input_dtype),
+        "torch _int_mm row": lambda: TorchIntMm(input_dtype),
         "fbgemm row": lambda: TorchQLinear("fbgemm"),
         "oneDNN row": lambda: TorchQLinear("oneDNN"),
         "bitsandbytes int8 row": BitsandbytesInt8,
@@ -76,7 +76,7 @@ INT8 = Format(
         "F.linear bfloat16",
         "F.linear float32",
         "torch int8pack row",
-        "_int_mm row",
+        "torch _int_mm row",
         "fbgemm row",
         "oneDNN row",
         "bitsandbytes int8 row",

@@ -9,7 +9,7 @@ from gpu.results import Results
 
 INT4, INT8, INT8_DYNAMIC = "int4_mm g128", "int8_mm row", "int8_dynamic_mm row"
 DENSE = "F.linear bfloat16"
-INT_MM = "_int_mm row"
+INT_MM = "torch _int_mm row"
 
 
 @dataclass(frozen=True)

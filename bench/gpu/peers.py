@@ -214,7 +214,7 @@ class TorchIntMm(Quantized):
 
     def __init__(self):
         super().__init__(8, ROW, torch.bfloat16)
-        self.name = "_int_mm row"
+        self.name = "torch _int_mm row"
 
     def prepare(self, weight, copies):
         int8 = weight.integers(8, ROW)

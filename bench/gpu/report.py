@@ -11,7 +11,7 @@ RIVALS = {
     "int4_mm g128": {**DENSE, "torch int4pack g128": "torch int4pack"},
     "int4_dynamic_mm g128": {**DENSE, "torch int4pack g128": "torch int4pack"},
     "int8_mm row": {**DENSE, "torch int8pack row": "torch int8pack"},
-    "int8_dynamic_mm row": {**DENSE, "_int_mm row": "_int_mm"},
+    "int8_dynamic_mm row": {**DENSE, "torch _int_mm row": "_int_mm"},
 }
 MOST_NOTES = 6
 MOST_NOTE_CHARACTERS = 160

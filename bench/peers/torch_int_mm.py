@@ -17,7 +17,7 @@ def dynamic_linear(x: torch.Tensor, values: torch.Tensor, scale: torch.Tensor) -
 
 class TorchIntMm(IntegerCandidate):
     activations = "int8"
-    name = "_int_mm row"
+    name = "torch _int_mm row"
 
     def __init__(self, input_dtype: torch.dtype):
         super().__init__(8, ROW)

@@ -47,7 +47,7 @@ def test_a_dry_run_goes_through_every_step(tmp_path):
     assert {s["status"] for s in results.steps if s["name"] not in skipped} == {"passed"}
     # Every candidate was verified and timed where it can run.
     batches = len(measure.DRY_RUN_BATCHES)
-    for name in (*report.RIVALS, "dequantize, F.linear g128", "_int_mm row", "F.linear bfloat16"):
+    for name in (*report.RIVALS, "dequantize, F.linear g128", "torch _int_mm row", "F.linear bfloat16"):
         assert len(results.rows_of(name)) == len(measure.DRY_RUN_SHAPES) * batches
     for name in (
         "torch int4pack g128",
