@@ -123,8 +123,8 @@ def _cell(row: Row, results: Results, operator: Operator) -> str:
     peers = [
         other.seconds
         for other in case
-        if other.group_size is not None
-        and other.activations == operator.activations
+        if other.activations == operator.activations
+        and not other.candidate.startswith(report.DENSE)
         and results.format.operator_of(other.candidate) is None
     ]
     ratios = [f"{min(times) / row.seconds:.1f}x" if times else "-" for times in (dense, peers)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from weights import ROW, group_text
 
-from peers.base import Absent, IntegerCandidate
+from peers.base import Absent, Candidate, IntegerCandidate
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,15 @@ def load_operators() -> str:
     return f"torchao_ops {json.loads(torch.ops.torchao.capabilities())['isa']}"
 
 
-class Ours(IntegerCandidate):
-    """An operator that takes x, the tensors of the weight, and a group size."""
+class Ours(Candidate):
+    """One of our operators: y = operator(x, *operands, *arguments). A format says what its operands are."""
 
-    def __init__(self, operator: Operator, bits: int, group_size: int, input_dtype: torch.dtype):
-        super().__init__(bits, group_size)
+    #: What follows the tensors of the weight.
+    arguments: tuple = ()
+
+    def __init__(self, operator: Operator, input_dtype: torch.dtype, suffix: str):
         self.version = load_operators()
-        self.name = f"{operator.name} {group_text(group_size)}"
+        self.name = f"{operator.name} {suffix}"
         self.activations = operator.activations
         self.input_dtype = input_dtype
         self._operator = getattr(torch.ops.torchao, operator.name)
@@ -55,18 +57,26 @@ class Ours(IntegerCandidate):
         self._copies = [[operand.clone() for operand in operands] for _ in range(copies)]
 
     def bind(self, copy, x):
-        operator, operands, group_size = self._operator, self._copies[copy], self.group_size
-        return lambda: operator(x, *operands, group_size)
+        operator, operands, arguments = self._operator, self._copies[copy], self.arguments
+        return lambda: operator(x, *operands, *arguments)
 
     def release(self):
         self._copies = []
 
 
-class Int4(Ours):
-    """With a zero point per group, as int4_quantize makes them."""
+class _OurIntegers(Ours, IntegerCandidate):
+    bits: int
 
     def __init__(self, operator: Operator, group_size: int, input_dtype: torch.dtype):
-        super().__init__(operator, 4, group_size, input_dtype)
+        Ours.__init__(self, operator, input_dtype, group_text(group_size))
+        IntegerCandidate.__init__(self, self.bits, group_size)
+        self.arguments = (group_size,)
+
+
+class Int4(_OurIntegers):
+    """With a zero point per group, as int4_quantize makes them."""
+
+    bits = 4
 
     def bytes_per_group(self):
         return 4  # bf16 scale, bf16 zero point
@@ -76,9 +86,8 @@ class Int4(Ours):
         return [int4.packed, int4.scale, torch.full_like(int4.scale, 8)]
 
 
-class Int8(Ours):
-    def __init__(self, operator: Operator, group_size: int, input_dtype: torch.dtype):
-        super().__init__(operator, 8, group_size, input_dtype)
+class Int8(_OurIntegers):
+    bits = 8
 
     def bytes_per_group(self):
         return 2  # bf16 scale
