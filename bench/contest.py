@@ -32,7 +32,7 @@ LONG_CALL_SECONDS = 0.02
 #: A call that takes longer than this is timed once, when it is verified.
 ONCE_CALL_SECONDS = 1
 #: A candidate whose call takes longer than this is not called with more rows.
-HOPELESS_CALL_SECONDS = 3
+HOPELESS_CALL_SECONDS = 5
 
 
 @dataclass
