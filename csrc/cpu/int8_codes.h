@@ -53,7 +53,11 @@ struct Int8CodesInt16 {
   }
   TORCHAO_OPS_INLINE static Chunk load(const uint8_t* p) { return p; }
   TORCHAO_OPS_INLINE static Numbers numbers(Chunk codes, int part) { return Avx2::widen(codes + 16 * part); }
-  TORCHAO_OPS_INLINE static __m256i load_activations(const int16_t* p) { return Avx2::load_bits(p); }
+  TORCHAO_OPS_INLINE static __m256i load_activations(const int16_t* p) {
+    __m256i x = Avx2::load_bits(p);
+    asm("" : "+x"(x));  // stays in a register for all weight rows: GCC 12 would load it anew for each
+    return x;
+  }
   TORCHAO_OPS_INLINE static Sum start(__m256) { return Avx2::zero_bits(); }
   TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, __m256i x) { return Avx2::dot_s16(sum, numbers, x); }
   TORCHAO_OPS_INLINE static __m256 finish(Sum sum, __m256, __m256) { return Avx2::from_int(sum); }

@@ -24,9 +24,10 @@ struct Avx2 {
   TORCHAO_OPS_INLINE static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
   // a * b + c and c - a * b, rounded once.
   TORCHAO_OPS_INLINE static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
-  // The same as fma(a, b, sum), in sum's register: left to itself, GCC 12 copies a or b, or sum, in many inner loops.
+  // The same as fma(a, b, sum), in sum's register: left to itself, GCC 12 copies a or b, or sum, in many inner loops,
+  // or loads b once for every sum that it is used for.
   TORCHAO_OPS_INLINE static Float accumulate(Float sum, Float a, Float b) {
-    asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "xm"(b));
+    asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
     return sum;
   }
   TORCHAO_OPS_INLINE static Float fnma(Float a, Float b, Float c) { return _mm256_fnmadd_ps(a, b, c); }
@@ -97,17 +98,23 @@ struct Avx2 {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)));
   }
 
+  // sum + a as integers, in sum's register: see the other accumulate.
+  TORCHAO_OPS_INLINE static Int accumulate(Int sum, Int a) {
+    asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(a));
+    return sum;
+  }
+
   // Products of unsigned codes of at most 15 with int8 activations, four in each 32-bit lane. vpmaddubsw adds two products, and the sum of
   // four of at most 15 * 127 = 1905 is far from saturating int16.
   TORCHAO_OPS_INLINE static Int dot_u4_s8_pair(Int sum, Int a0, Int b0, Int a1, Int b1) {
     const Int products = _mm256_add_epi16(_mm256_maddubs_epi16(a0, b0), _mm256_maddubs_epi16(a1, b1));
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
+    return accumulate(sum, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
   }
 
   TORCHAO_OPS_INLINE static Int add_ints(Int a, Int b) { return _mm256_add_epi32(a, b); }
   TORCHAO_OPS_INLINE static Int to_int(Float a) { return _mm256_cvtps_epi32(a); }
   // Products of 16-bit integers, two in each 32-bit lane.
-  TORCHAO_OPS_INLINE static Int dot_s16(Int sum, Int a, Int b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+  TORCHAO_OPS_INLINE static Int dot_s16(Int sum, Int a, Int b) { return accumulate(sum, _mm256_madd_epi16(a, b)); }
   TORCHAO_OPS_INLINE static int32_t sum(Int a) {
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
