@@ -8,9 +8,9 @@ namespace {
 
 // Whether decode is the faster one. Up to 4 rows of x always (each code is unpacked once for all of them); then as long as a weight row is long
 // enough to hide what decode does once a row, and the permuted activations, 4 bytes each, fill no more than a 512 KiB second-level cache,
-// from which each pair of weight rows reads them anew. Measured on Zen 3 with AVX2, one thread, N = 256 to 1024: decode wins at K = 384 up to
-// M = 8 (130 against 140 us; at 16, 230 against 195), at K = 1024 and 4096 up to the 24 that were tried, at K = 11008 up to M = 12.
-bool prefers_decode(int64_t M, int64_t K) { return M <= 4 || (K >= 384 && M <= 8) || (K >= 1024 && M <= 24 && M * K <= 131072); }
+// from which each pair of weight rows reads them anew. Measured on Zen 3 with AVX2, one thread, N = 256 to 1536: prefill wins at K = 384 from
+// M = 8 on, decode at K = 1024 and 4096 up to the 24 that were tried, at K = 11008 up to M = 12.
+bool prefers_decode(int64_t M, int64_t K) { return M <= 4 || (K >= 1024 && M <= 24 && M * K <= 131072); }
 
 }  // namespace
 
