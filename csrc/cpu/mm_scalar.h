@@ -1,7 +1,8 @@
 // y = x @ w.T + bias in plain C++, for any format of w: what a CPU without AVX2 runs, and what computes the rows and columns with values that the
 // other kernels cannot treat. The file of each operator includes it and makes it functions.
 //
-// Args is an operator's args struct; its weight gives code(n, k), scale_at(n, group) and zero_point_at(n, group).
+// Args is an operator's args struct, and with it the format (formats.h). For dynamic products, its weight also gives integers, code(n, k), and its
+// groups lie in one row each.
 #pragma once
 
 #include <cmath>
@@ -24,11 +25,11 @@ void dequantize(const Weight& w, int64_t n, int64_t k_begin, int64_t count, floa
   int64_t k = k_begin;
   const int64_t k_end = k_begin + count;
   while (k < k_end) {
-    const int64_t group = k / w.group_size;
-    const int64_t group_left = w.group_size - k % w.group_size;
+    const int64_t group = w.group_position(n, k) / w.group_size;
+    const int64_t group_left = w.group_size - w.group_position(n, k) % w.group_size;
     const int64_t stop = k_end - k < group_left ? k_end : k + group_left;
     const float scale = w.scale_at(n, group), zero_point = w.zero_point_at(n, group);
-    for (; k < stop; ++k) *out++ = (static_cast<float>(w.code(n, k)) - zero_point) * scale;
+    for (; k < stop; ++k) *out++ = (w.number(n, k) - zero_point) * scale;
   }
 }
 

@@ -40,8 +40,8 @@ std::vector<double> quantized_activations(const MmArgs& mm, int64_t K) {
 
 template <class Weight>
 double weight_at(const Weight& w, int64_t n, int64_t k) {
-  const int64_t group = k / w.group_size;
-  return (double{static_cast<double>(w.code(n, k))} - w.zero_point_at(n, group)) * double{w.scale_at(n, group)};
+  const int64_t group = w.group_position(n, k) / w.group_size;
+  return (double{w.number(n, k)} - w.zero_point_at(n, group)) * double{w.scale_at(n, group)};
 }
 
 template <class Weight>

@@ -1,0 +1,22 @@
+// nf4_mm and nf4_mm_transposed on the CPU: dispatch, and the kernels they choose from. All compute what spec/nf4_mm.h defines, with fp32
+// accumulation; none makes more of the weight than a tile.
+#pragma once
+
+#include "csrc/spec/nf4_mm.h"
+#include "csrc/spec/parallel.h"
+#include "csrc/spec/status.h"
+
+namespace torchao_ops {
+
+Status nf4_mm(const Nf4MmArgs& args, const Parallel& parallel);
+Status nf4_mm_transposed(const Nf4MmArgs& args, const Parallel& parallel);
+
+// Any shape and any value, NaN and Inf as in the dense product. Also computes, for the other kernels, the rows and columns with values
+// that they cannot treat (activations.h).
+Status nf4_mm_scalar(const Nf4MmArgs& args, const Parallel& parallel);
+// Columns [n_begin, n_end) of row m, in the calling thread.
+void mm_scalar_row(const Nf4MmArgs& args, int64_t m, int64_t n_begin, int64_t n_end);
+
+Status nf4_mm_transposed_scalar(const Nf4MmArgs& args, const Parallel& parallel);
+
+}  // namespace torchao_ops
