@@ -57,6 +57,10 @@ GuardedBuffer& GuardedBuffer::operator=(GuardedBuffer&& other) noexcept {
   return *this;
 }
 
+void GuardedBuffer::copy(const GuardedBuffer& other) {
+  if (size_ != 0) std::memcpy(data_, other.data_, static_cast<size_t>(size_));
+}
+
 void GuardedBuffer::fill_with_pattern() { std::memset(pages_, pattern, static_cast<size_t>(pages_size_)); }
 
 bool GuardedBuffer::slack_is_untouched() const {

@@ -21,6 +21,9 @@ class GuardedBuffer {
   uint8_t* data() const { return data_; }  // never null, even for 0 bytes
   int64_t size() const { return size_; }
 
+  // The bytes of another buffer of the same size.
+  void copy(const GuardedBuffer& other);
+
   // Overwrites the buffer and its slack with the pattern.
   void fill_with_pattern();
   // Whether the slack still holds the pattern: false if something was written outside the buffer.

@@ -15,6 +15,7 @@ class Int4Problem : public MmProblem {
   explicit Int4Problem(const Int4Case& c) : MmProblem(c, {0, 15, 2}) {}
 
   Int4MmArgs args() const;  // y is this problem's own, too
+  int4::Weight weight() const { return args().weight; }
   // Of args, all but bias and y.
   static std::vector<OperandRows> operand_rows(Int4MmArgs& args);
 

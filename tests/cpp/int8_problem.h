@@ -13,6 +13,7 @@ class Int8Problem : public MmProblem {
   explicit Int8Problem(MmCase c) : MmProblem(without_zero_point(c), {-128, 127, 1}) {}
 
   Int8MmArgs args() const;  // y is this problem's own, too
+  int8::Weight weight() const { return args().weight; }
   // Of args, all but bias and y.
   static std::vector<OperandRows> operand_rows(Int8MmArgs& args);
 

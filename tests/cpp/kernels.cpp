@@ -31,6 +31,10 @@
 #include "csrc/cpu/int8_mm.h"
 #include "csrc/cpu/int8_quantize.h"
 #include "csrc/cpu/isa.h"
+#include "csrc/cpu/nf4_dequantize.h"
+#include "csrc/cpu/nf4_mm.h"
+#include "csrc/cpu/nf4_quantize.h"
+#include "csrc/cpu/nf4_quantize_absmax.h"
 #endif
 
 namespace torchao_ops::test {
@@ -188,6 +192,33 @@ const Int8DequantizeKernel all_int8_dequantize[] = {
     {"int8_dequantize_avx512", Needs::avx512, nullptr, int8_dequantize_avx512},
 };
 
+const Nf4MmKernel all_nf4_mm[] = {
+    {"nf4_mm", Needs::dispatch, nullptr, nf4_mm, batch_invariant()},
+    {"nf4_mm_scalar", Needs::scalar, nullptr, nf4_mm_scalar},
+};
+
+const Nf4MmKernel all_nf4_mm_transposed[] = {
+    {"nf4_mm_transposed", Needs::dispatch, nullptr, nf4_mm_transposed},
+    {"nf4_mm_transposed_scalar", Needs::scalar, nullptr, nf4_mm_transposed_scalar},
+};
+
+const Nf4QuantizeKernel all_nf4_quantize[] = {
+    {"nf4_quantize", Needs::dispatch, nullptr, nf4_quantize},
+    {"nf4_quantize_scalar", Needs::scalar, nullptr, nf4_quantize_scalar},
+    {"nf4_quantize_avx2", Needs::avx2, nullptr, nf4_quantize_avx2},
+};
+
+const Nf4QuantizeAbsmaxKernel all_nf4_quantize_absmax[] = {
+    {"nf4_quantize_absmax", Needs::dispatch, nullptr, nf4_quantize_absmax},
+    {"nf4_quantize_absmax_scalar", Needs::scalar, nullptr, nf4_quantize_absmax_scalar},
+    {"nf4_quantize_absmax_avx2", Needs::avx2, nullptr, nf4_quantize_absmax_avx2},
+};
+
+const Nf4DequantizeKernel all_nf4_dequantize[] = {
+    {"nf4_dequantize", Needs::dispatch, nullptr, nf4_dequantize},
+    {"nf4_dequantize_scalar", Needs::scalar, nullptr, nf4_dequantize_scalar},
+};
+
 #endif
 
 struct Row {
@@ -270,6 +301,13 @@ std::vector<Int8MmKernel> int8_mm_kernels() { return runnable(all_int8_mm); }
 std::vector<Int8MmKernel> int8_dynamic_mm_kernels() { return runnable(all_int8_dynamic_mm); }
 std::vector<Int8QuantizeKernel> int8_quantize_kernels() { return runnable(all_int8_quantize); }
 std::vector<Int8DequantizeKernel> int8_dequantize_kernels() { return runnable(all_int8_dequantize); }
+#ifndef TORCHAO_OPS_TEST_CUDA
+std::vector<Nf4MmKernel> nf4_mm_kernels() { return runnable(all_nf4_mm); }
+std::vector<Nf4MmKernel> nf4_mm_transposed_kernels() { return runnable(all_nf4_mm_transposed); }
+std::vector<Nf4QuantizeKernel> nf4_quantize_kernels() { return runnable(all_nf4_quantize); }
+std::vector<Nf4QuantizeAbsmaxKernel> nf4_quantize_absmax_kernels() { return runnable(all_nf4_quantize_absmax); }
+std::vector<Nf4DequantizeKernel> nf4_dequantize_kernels() { return runnable(all_nf4_dequantize); }
+#endif
 
 void count_case(const char* kernel_name) { ++rows().at(kernel_name).cases; }
 

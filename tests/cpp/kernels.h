@@ -10,6 +10,10 @@
 #include "csrc/spec/int8_dequantize.h"
 #include "csrc/spec/int8_mm.h"
 #include "csrc/spec/int8_quantize.h"
+#include "csrc/spec/nf4_dequantize.h"
+#include "csrc/spec/nf4_mm.h"
+#include "csrc/spec/nf4_quantize.h"
+#include "csrc/spec/nf4_quantize_absmax.h"
 #include "csrc/spec/parallel.h"
 #include "csrc/spec/status.h"
 
@@ -34,6 +38,10 @@ using Int4DequantizeKernel = Kernel<Int4DequantizeArgs>;
 using Int8MmKernel = Kernel<Int8MmArgs>;
 using Int8QuantizeKernel = Kernel<Int8QuantizeArgs>;
 using Int8DequantizeKernel = Kernel<Int8DequantizeArgs>;
+using Nf4MmKernel = Kernel<Nf4MmArgs>;
+using Nf4QuantizeKernel = Kernel<Nf4QuantizeArgs>;
+using Nf4QuantizeAbsmaxKernel = Kernel<Nf4QuantizeAbsmaxArgs>;
+using Nf4DequantizeKernel = Kernel<Nf4DequantizeArgs>;
 
 // The kernels of an operator that can run here: those that this CPU can execute, and the dispatcher. In a program that is built with
 // emulated AVX-512 (TORCHAO_OPS_EMULATE_AVX512): its AVX-512 kernels only. In one for CUDA (TORCHAO_OPS_TEST_CUDA): the CUDA kernels only.
@@ -45,6 +53,11 @@ std::vector<Int8MmKernel> int8_mm_kernels();
 std::vector<Int8MmKernel> int8_dynamic_mm_kernels();
 std::vector<Int8QuantizeKernel> int8_quantize_kernels();
 std::vector<Int8DequantizeKernel> int8_dequantize_kernels();
+std::vector<Nf4MmKernel> nf4_mm_kernels();
+std::vector<Nf4MmKernel> nf4_mm_transposed_kernels();
+std::vector<Nf4QuantizeKernel> nf4_quantize_kernels();
+std::vector<Nf4QuantizeAbsmaxKernel> nf4_quantize_absmax_kernels();
+std::vector<Nf4DequantizeKernel> nf4_dequantize_kernels();
 
 // Counts the cases that a kernel was given, for the summary that main() prints.
 void count_case(const char* kernel_name);

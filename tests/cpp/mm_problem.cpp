@@ -46,7 +46,7 @@ std::string text_of(const MmCase& c) {
          " zero_point=" + optional_name(c.zero_point_type) + " bias=" + optional_name(c.bias_type) +
          " row_padding=" + std::to_string(c.row_padding) +
          (c.placement == Placement::ends_at_guard ? " buffers end at a guard page" : " buffers start at a guard page") +
-         " threads=" + std::to_string(c.threads);
+         " threads=" + std::to_string(c.threads) + (c.nested ? " nested" : "");
 }
 
 MmCase with_random_types(MmCase c, Random& random) {
@@ -57,6 +57,7 @@ MmCase with_random_types(MmCase c, Random& random) {
   c.row_padding = random.one_of<int64_t>({0, 0, 1, 5, 64});
   c.placement = random.one_of({Placement::ends_at_guard, Placement::starts_at_guard});
   c.threads = random.one_of<int64_t>({1, 1, 2, 3, 7});
+  c.nested = random.integer(0, 1) == 0;
   return c;
 }
 
@@ -75,8 +76,12 @@ MmProblem::MmProblem(const MmCase& c, const Codes& codes) : case_(c), code_kind_
   const int64_t pad = c.row_padding;
   auto buffer = [&](int64_t bytes) { return GuardedBuffer(bytes, c.placement); };
   x_ = buffer(matrix_bytes(c.M, c.K, c.K + pad, size_of(c.x_type)));
-  codes_ = buffer(matrix_bytes(c.N, ceil_div(c.K, codes.per_byte), code_row_stride(), 1));
-  scale_ = buffer(matrix_bytes(c.N, c.G(), c.G() + pad, size_of(c.scale_type)));
+  if (codes.flat) {
+    codes_ = buffer(ceil_div(c.N * c.K, codes.per_byte));
+  } else {
+    codes_ = buffer(matrix_bytes(c.N, ceil_div(c.K, codes.per_byte), code_row_stride(), 1));
+    scale_ = buffer(matrix_bytes(c.N, c.G(), c.G() + pad, size_of(c.scale_type)));
+  }
   if (c.zero_point_type) zero_point_ = buffer(matrix_bytes(c.N, c.G(), c.G() + pad, size_of(*c.zero_point_type)));
   if (c.bias_type) bias_ = buffer(c.N * size_of(*c.bias_type));
   y_ = buffer(c.M * c.N * size_of(c.x_type));
@@ -130,7 +135,7 @@ void MmProblem::fill_exact(Random& random, bool dynamic) {
     if (dynamic && c.K > 0) set_x(m, random.integer(0, c.K - 1), random.one_of({-127.0, 127.0}));
   }
   for (int64_t n = 0; n < c.N; ++n) {
-    for (int64_t k = 0; k < c.K; ++k) set_code(n, k, random.integer(code_kind_.lowest, code_kind_.highest));
+    for (int64_t k = 0; k < c.K; ++k) set_code(n, k, exact_code(random));
     for (int64_t g = 0; g < c.G(); ++g) {
       set_scale(n, g, random.one_of({0.5, 1.0, 2.0, -1.0}));
       set_zero_point(n, g, 0.5 * static_cast<double>(random.integer(0, 30)));
@@ -152,6 +157,13 @@ void MmProblem::fill_ordinary(Random& random) {
     }
     set_bias(n, 0.1 * random.normal());
   }
+}
+
+void MmProblem::copy_weight(const MmProblem& other) {
+  codes_.copy(other.codes_);
+  scale_.copy(other.scale_);
+  zero_point_.copy(other.zero_point_);
+  bias_.copy(other.bias_);
 }
 
 void MmProblem::set_writable(bool writable) {

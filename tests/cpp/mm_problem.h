@@ -28,6 +28,7 @@ struct MmCase {
   int64_t row_padding = 0;  // what lies between rows of x, codes, scale and zero point (elements): must not matter
   Placement placement = Placement::ends_at_guard;
   int64_t threads = 1;
+  bool nested = false;  // nf4: whether absmax is itself quantized
 
   int64_t G() const { return group_count(K, group_size); }
 };
@@ -56,7 +57,7 @@ class MmProblem {
 
   void set_x(int64_t m, int64_t k, double value);
   virtual void set_code(int64_t n, int64_t k, int64_t code) = 0;
-  void set_scale(int64_t n, int64_t g, double value);
+  virtual void set_scale(int64_t n, int64_t g, double value);
   void set_zero_point(int64_t n, int64_t g, double value);  // nothing, if the case has none
   void set_bias(int64_t n, double value);                   // nothing, if the case has none
   float x(int64_t m, int64_t k) const;
@@ -69,12 +70,16 @@ class MmProblem {
   // What a model has: x normal, all codes, positive scales and zero points near the middle (HQQ's fractional ones, sometimes).
   void fill_ordinary(Random& random);
 
+  // Weight and bias of a case that differs in M only.
+  void copy_weight(const MmProblem& other);
+
   // Makes the operands read-only, so that a kernel that writes to one is caught, or writable again.
-  void set_writable(bool writable);
+  virtual void set_writable(bool writable);
 
  protected:
   struct Codes {
     int64_t lowest, highest, per_byte;
+    bool flat = false;  // whether codes and groups run on from row to row, without padding
   };
   MmProblem(const MmCase& c, const Codes& codes);
 
@@ -89,6 +94,9 @@ class MmProblem {
     EXPECT_EQ(kernel(args, parallel), Status::ok) << description;
     return after_run(description);
   }
+
+  // A code whose number is an integer.
+  virtual int64_t exact_code(Random& random) const { return random.integer(code_kind_.lowest, code_kind_.highest); }
 
   uint8_t* code_row(int64_t n) const { return codes_.data() + n * code_row_stride(); }
   int64_t code_row_stride() const { return ceil_div(case_.K, code_kind_.per_byte) + case_.row_padding; }  // bytes

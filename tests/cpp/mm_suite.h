@@ -4,6 +4,7 @@
 //   Problem, Kernel                 int4_problem.h, kernels.h
 //   name, dynamic                   whether activations are quantized
 //   zero_code                       the code that means zero, with zero point 8 if the format has zero points
+// The problem's weight() is what multiplies x, as formats.h has it: y[m, n] = sum_k x[m, k] * w[n, k].
 //   kernels(), reference(args, y)
 #pragma once
 
@@ -47,8 +48,7 @@ std::vector<double> reference_of(const typename Operator::Problem& problem) {
 template <class Operator>
 std::vector<double> error_bound(const typename Operator::Problem& problem) {
   const MmCase& c = problem.shape();
-  const auto args = problem.args();
-  const auto& w = args.weight;
+  const auto w = problem.weight();
   std::vector<double> bounds(static_cast<size_t>(c.M * c.N));
   for (int64_t m = 0; m < c.M; ++m) {
     float max_magnitude = 0;
@@ -62,8 +62,8 @@ std::vector<double> error_bound(const typename Operator::Problem& problem) {
     for (int64_t n = 0; n < c.N; ++n) {
       double factored = 0, weighted = 0, x_sum = 0, tiny = 0;
       for (int64_t k = 0; k < c.K; ++k) {
-        const int64_t g = k / c.group_size;
-        const double code = w.code(n, k), zero_point = w.zero_point_at(n, g), scale = std::fabs(w.scale_at(n, g));
+        const int64_t g = w.group_position(n, k) / w.group_size;
+        const double code = w.number(n, k), zero_point = w.zero_point_at(n, g), scale = std::fabs(w.scale_at(n, g));
         double x = std::fabs(problem.x(m, k));
         if (quantized) x = std::nearbyint(static_cast<float>(x) / x_scale) * double{x_scale};
         factored += x * (std::fabs(code) + std::fabs(zero_point)) * scale;
@@ -328,21 +328,10 @@ TYPED_TEST_P(Mm, RowsDoNotDependOnTheirNumber) {
     MmCase alone = c;
     alone.M = 1;
     typename TypeParam::Problem problem(c), row(alone);
-    Random values = this->random_, same_values = this->random_;
-    problem.fill_ordinary(values);
-    row.fill_ordinary(same_values);
+    problem.fill_ordinary(this->random_);
+    row.copy_weight(problem);
     const int64_t m = this->random_.integer(0, c.M - 1);
-    // The weight's random numbers follow those of x, of which the two problems have different numbers: copy.
     for (int64_t k = 0; k < c.K; ++k) row.set_x(0, k, problem.x(m, k));
-    const auto w = problem.args().weight;
-    for (int64_t n = 0; n < c.N; ++n) {
-      for (int64_t k = 0; k < c.K; ++k) row.set_code(n, k, w.code(n, k));
-      for (int64_t g = 0; g < c.G(); ++g) {
-        row.set_scale(n, g, w.scale_at(n, g));
-        row.set_zero_point(n, g, w.zero_point_at(n, g));
-      }
-      row.set_bias(n, problem.bias(n));
-    }
     for (const auto& kernel : this->kernels_) {
       if (!kernel.batch_invariant || !takes(kernel, problem.args()) || !takes(kernel, row.args())) continue;
       SCOPED_TRACE(std::string(kernel.name) + " row " + std::to_string(m) + " of " + text_of(c));
@@ -406,7 +395,7 @@ TYPED_TEST_P(Mm, KeepsRangeOfTinyAndHugeRows) {
     }
     // Scales of 2^-14 / K keep |y| below max|x| / 2^10, and so do fp16's subnormal ones.
     for (int64_t n = 0; n < c.N; ++n) {
-      for (int64_t g = 0; g < c.G(); ++g)
+      for (int64_t g = 0; g < problem.shape().G(); ++g)
         problem.set_scale(n, g, this->random_.uniform(0x1p-15, 0x1p-14) / static_cast<double>(c.K));
       problem.set_bias(n, 0);
     }
@@ -424,7 +413,8 @@ TYPED_TEST_P(Mm, KeepsSubnormalScales) {
     problem.fill_ordinary(this->random_);
     const double smallest = c.scale_type == FloatType::f32 ? 0x1p-149 : c.scale_type == FloatType::f16 ? 0x1p-24 : 0x1p-133;
     for (int64_t n = 0; n < c.N; ++n)
-      for (int64_t g = 0; g < c.G(); ++g) problem.set_scale(n, g, smallest * static_cast<double>(this->random_.integer(1, 100)));
+      for (int64_t g = 0; g < problem.shape().G(); ++g)
+        problem.set_scale(n, g, smallest * static_cast<double>(this->random_.integer(1, 100)));
     for (int64_t m = 0; m < c.M; ++m)
       for (int64_t k = 0; k < c.K; ++k) problem.set_x(m, k, 1e15 * this->random_.normal());
     this->expect_near_in(problem);
@@ -442,7 +432,7 @@ TYPED_TEST_P(Mm, PropagatesNanAndInf) {
     const char* operand = "";
     for (int64_t count = this->random_.integer(1, 3); count > 0; --count) {
       const double value = this->random_.template one_of<double>({quiet_nan, infinity, -infinity});
-      const int64_t n = this->random_.integer(0, c.N - 1), g = this->random_.integer(0, c.G() - 1);
+      const int64_t n = this->random_.integer(0, c.N - 1), g = this->random_.integer(0, problem.shape().G() - 1);
       switch (i % 4) {
         case 0: operand = "x", problem.set_x(this->random_.integer(0, c.M - 1), this->random_.integer(0, c.K - 1), value); break;
         case 1: operand = "scale", problem.set_scale(n, g, value); break;
@@ -465,7 +455,7 @@ TYPED_TEST_P(Mm, InfinityTimesZeroIsNan) {
   problem.set_x(0, 40, infinity);
   problem.set_code(0, 40, TypeParam::zero_code);
   problem.set_code(1, 40, TypeParam::zero_code + 1);
-  problem.set_scale(1, 1, 1);
+  for (int64_t g = 0; g < problem.shape().G(); ++g) problem.set_scale(1, g, 1);
   this->for_each_kernel(problem, [&](const std::vector<uint8_t>& y) {
     EXPECT_TRUE(std::isnan(y_at(y, FloatType::f32, 0)));
     EXPECT_EQ(y_at(y, FloatType::f32, 1), infinity);
@@ -503,14 +493,14 @@ TYPED_TEST_P(WeightOnlyMm, ErrorIsAtMostThatOfTheDenseProduct) {
       typename TypeParam::Problem problem(c);
       problem.fill_ordinary(this->random_);
       const std::vector<double> reference = reference_of<TypeParam>(problem);
-      const auto w = problem.args().weight;
+      const auto w = problem.weight();
       double norm = 0, dense_error = 0;
       for (int64_t m = 0; m < c.M; ++m) {
         for (int64_t n = 0; n < c.N; ++n) {
           float sums[16] = {};
           for (int64_t k = 0; k < c.K; ++k) {
-            const int64_t g = k / c.group_size;
-            const float weight = (static_cast<float>(w.code(n, k)) - w.zero_point_at(n, g)) * w.scale_at(n, g);
+            const int64_t g = w.group_position(n, k) / w.group_size;
+            const float weight = (w.number(n, k) - w.zero_point_at(n, g)) * w.scale_at(n, g);
             sums[k % 16] = std::fma(problem.x(m, k), round_to(type, weight), sums[k % 16]);
           }
           for (int width = 8; width > 0; width /= 2)

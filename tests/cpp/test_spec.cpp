@@ -10,6 +10,10 @@
 #include "csrc/spec/int8_dequantize.h"
 #include "csrc/spec/int8_mm.h"
 #include "csrc/spec/int8_quantize.h"
+#include "csrc/spec/nf4_dequantize.h"
+#include "csrc/spec/nf4_mm.h"
+#include "csrc/spec/nf4_quantize.h"
+#include "csrc/spec/nf4_quantize_absmax.h"
 
 namespace torchao_ops::test {
 namespace {
@@ -239,6 +243,175 @@ TEST(Int8DynamicMmRef, Values) {
   EXPECT_EQ(y[3], -INFINITY);
   EXPECT_EQ(y[4], 0);
   EXPECT_EQ(y[5], 0);
+}
+
+struct QuantizedNf4 {
+  std::vector<uint8_t> packed;
+  std::vector<float> absmax;
+};
+
+// Blocks of 4 are smaller than what the operator takes, and large enough for literals.
+QuantizedNf4 quantize_nf4(const std::vector<float>& weight) {
+  const int64_t count = static_cast<int64_t>(weight.size());
+  QuantizedNf4 q{std::vector<uint8_t>(static_cast<size_t>(nf4::packed_bytes(count)), 0xee),
+                 std::vector<float>(static_cast<size_t>(ceil_div(count, 4)))};
+  nf4_quantize_ref({weight.data(), FloatType::f32, count, 4, q.packed.data(), q.absmax.data()});
+  return q;
+}
+
+// Of absmax 2: -1, 0, 0.5 (nearer to 0.44 than to 0.56) and 1. The last block has one element, and a nibble that no element has.
+TEST(Nf4QuantizeRef, NearestCodes) {
+  const QuantizedNf4 q = quantize_nf4({-2, 0, 1, 2, -3});
+  EXPECT_EQ(q.absmax, (std::vector<float>{2, 3}));
+  EXPECT_EQ(q.packed, (std::vector<uint8_t>{0x07, 0xcf, 0x07}));
+}
+
+// 0.03979015 is the midpoint of codes 7 and 8, 0 and 0.0795803.
+TEST(Nf4QuantizeRef, TiesTakeTheLowerCode) {
+  const float tie = 0.07958029955625534f / 2;
+  const QuantizedNf4 q = quantize_nf4({1, tie, std::nextafter(tie, 1.0f), std::nextafter(tie, 0.0f)});
+  EXPECT_EQ(q.packed, (std::vector<uint8_t>{0xf7, 0x87}));
+}
+
+TEST(Nf4QuantizeRef, ZerosAndBrokenBlocks) {
+  const QuantizedNf4 q = quantize_nf4({0, -0.0f, 0, 0, 1, INFINITY, 1, 1, NAN, 1, 1, 1, 0, 0, 0});
+  EXPECT_EQ(q.absmax[0], 0.0f);
+  EXPECT_TRUE(std::isnan(q.absmax[1])) << "a block with an infinity";
+  EXPECT_TRUE(std::isnan(q.absmax[2])) << "a block with a NaN";
+  EXPECT_EQ(q.absmax[3], 1e-38f) << "bitsandbytes' zeros in a partial block";
+  EXPECT_EQ(q.packed, (std::vector<uint8_t>{0x77, 0x77, 0xff, 0xff, 0xff, 0xff, 0x77, 0x77}));
+}
+
+struct QuantizedAbsmax {
+  std::vector<uint8_t> codes;
+  std::vector<float> absmax_code, nested_absmax;
+  float offset;
+};
+
+QuantizedAbsmax quantize_absmax(const std::vector<float>& absmax, int64_t nested_block_size) {
+  const int64_t count = static_cast<int64_t>(absmax.size());
+  QuantizedAbsmax q{std::vector<uint8_t>(absmax.size()), std::vector<float>(256),
+                    std::vector<float>(static_cast<size_t>(ceil_div(count, nested_block_size))), 0};
+  nf4_quantize_absmax_ref({absmax.data(), FloatType::f32, count, nested_block_size, q.codes.data(), q.absmax_code.data(),
+                           q.nested_absmax.data(), &q.offset});
+  return q;
+}
+
+// The mean is 2. Of the first block's differences, -1 and 1, the lower is nearest to the lowest code; the second's, 0.5 and -0.5, are as large as any; of
+// the last block's, 0, nothing is left to scale.
+TEST(Nf4QuantizeAbsmaxRef, Values) {
+  const QuantizedAbsmax q = quantize_absmax({1, 3, 2.5f, 1.5f, 2}, 2);
+  EXPECT_EQ(q.offset, 2.0f);
+  EXPECT_EQ(q.nested_absmax, (std::vector<float>{1, 0.5f, 0}));
+  EXPECT_EQ(q.codes, (std::vector<uint8_t>{0, 255, 255, 0, 0}));
+}
+
+// What bitsandbytes' create_dynamic_map() gives.
+TEST(Nf4QuantizeAbsmaxRef, Codes) {
+  const QuantizedAbsmax q = quantize_absmax({}, 256);
+  const struct {
+    int code;
+    float value;
+  } some[] = {{0, -0.992968738f},
+              {1, -0.978906274f},
+              {63, -0.107031256f},
+              {126, -5.50000038e-07f},
+              {127, 0},
+              {128, 5.50000038e-07f},
+              {129, 3.25000019e-06f},
+              {130, 7.7499999e-06f},
+              {191, 0.107031256f},
+              {200, 0.233593747f},
+              {254, 0.992968738f},
+              {255, 1}};
+  for (const auto& [code, value] : some) EXPECT_EQ(q.absmax_code[code], value) << code;
+  for (int code = 1; code < 256; ++code) EXPECT_LT(q.absmax_code[code - 1], q.absmax_code[code]);
+  EXPECT_EQ(q.offset, 0.0f);
+}
+
+TEST(Nf4QuantizeAbsmaxRef, BrokenWeights) {
+  for (const float broken : {NAN, INFINITY}) {
+    const QuantizedAbsmax q = quantize_absmax({1, broken, 2}, 2);
+    EXPECT_TRUE(std::isnan(q.offset));
+    EXPECT_EQ(q.nested_absmax, (std::vector<float>{0, 0}));
+    EXPECT_EQ(q.codes, (std::vector<uint8_t>{0, 0, 0}));
+  }
+}
+
+// A weight [3, 3] in blocks of 4: rows and bytes straddle each other, and so do rows and blocks. Codes 0 15 7 | 15 0 0 | 7 15 15.
+struct SmallNf4Weight {
+  uint8_t packed[5] = {0x0f, 0x7f, 0x00, 0x7f, 0xf3};
+  float absmax[3] = {1, 2, 4};
+  nf4::Weight view() const { return {packed, absmax, FloatType::f32, nullptr, nullptr, nullptr, 0, 3, 3, 4}; }
+};
+
+TEST(Nf4DequantizeRef, Values) {
+  float out[9];
+  nf4_dequantize_ref({SmallNf4Weight{}.view(), out, FloatType::f32});
+  EXPECT_EQ(std::vector<float>(out, out + 9), (std::vector<float>{-1, 1, 0, 1, -2, -2, 0, 2, 4}));
+}
+
+// The codebook: each code with absmax 1, and one that is rounded to bf16.
+TEST(Nf4DequantizeRef, Codebook) {
+  const uint8_t packed[8] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef};
+  const float absmax = 1;
+  float out[16];
+  nf4_dequantize_ref({{packed, &absmax, FloatType::f32, nullptr, nullptr, nullptr, 0, 1, 16, 32}, out, FloatType::f32});
+  const std::vector<float> codebook{-1.0f,
+                                    -0.6961928009986877f,
+                                    -0.5250730514526367f,
+                                    -0.39491748809814453f,
+                                    -0.28444138169288635f,
+                                    -0.18477343022823334f,
+                                    -0.09105003625154495f,
+                                    0.0f,
+                                    0.07958029955625534f,
+                                    0.16093020141124725f,
+                                    0.24611230194568634f,
+                                    0.33791524171829224f,
+                                    0.44070982933044434f,
+                                    0.5626170039176941f,
+                                    0.7229568362236023f,
+                                    1.0f};
+  EXPECT_EQ(std::vector<float>(out, out + 16), codebook);
+  BFloat16 rounded[16];
+  nf4_dequantize_ref({{packed, &absmax, FloatType::f32, nullptr, nullptr, nullptr, 0, 1, 16, 32}, rounded, FloatType::bf16});
+  EXPECT_EQ(to_float(rounded[1]), -0.6953125f);
+}
+
+// absmax = code * nested + offset: 2 * 3 + 1, -1 * 3 + 1 and 2 * 0.5 + 1.
+TEST(Nf4DequantizeRef, DoubleQuantization) {
+  float absmax_code[256] = {}, out[9];
+  absmax_code[10] = 2;
+  absmax_code[255] = -1;
+  const uint8_t codes[3] = {10, 255, 10};
+  const float nested[2] = {3, 0.5f}, offset = 1;
+  nf4::Weight view = SmallNf4Weight{}.view();
+  const SmallNf4Weight weight;
+  view.packed = weight.packed;
+  view.absmax = codes;
+  view.absmax_code = absmax_code;
+  view.nested_absmax = nested;
+  view.absmax_offset = &offset;
+  view.nested_block_size = 2;
+  nf4_dequantize_ref({view, out, FloatType::f32});
+  EXPECT_EQ(std::vector<float>(out, out + 9), (std::vector<float>{-7, 7, 0, 7, 2, 2, 0, -2, 2}));
+}
+
+TEST(Nf4MmRef, Values) {
+  const SmallNf4Weight weight;
+  const float x[6] = {1, 2, 3, -1, 0, 10}, bias[3] = {100, -100, 0};
+  double y[6];
+  nf4_mm_ref({{x, FloatType::f32, 3, bias, FloatType::f32, nullptr, 2}, weight.view()}, y);
+  EXPECT_EQ(std::vector<double>(y, y + 6), (std::vector<double>{101, -109, 16, 101, -121, 40}));
+}
+
+TEST(Nf4MmTransposedRef, Values) {
+  const SmallNf4Weight weight;
+  const float x[6] = {1, 2, 3, -1, 0, 10};
+  double y[6];
+  nf4_mm_transposed_ref({{x, FloatType::f32, 3, nullptr, FloatType::f32, nullptr, 2}, weight.view()}, y);
+  EXPECT_EQ(std::vector<double>(y, y + 6), (std::vector<double>{1, 3, 8, 1, 19, 40}));
 }
 
 }  // namespace

@@ -1,0 +1,71 @@
+// Every nf4_mm and nf4_mm_transposed kernel: what all products owe (mm_suite.h), and what nf4 owes besides.
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "tests/cpp/kernels.h"
+#include "tests/cpp/mm_suite.h"
+#include "tests/cpp/nf4_problem.h"
+
+namespace torchao_ops::test {
+namespace {
+
+struct Nf4Mm {
+  using Problem = Nf4Problem;
+  using Kernel = Nf4MmKernel;
+  static constexpr const char* name = "nf4_mm";
+  static constexpr bool dynamic = false;
+  static constexpr int64_t zero_code = nf4::zero_code;
+  static std::vector<Kernel> kernels() { return nf4_mm_kernels(); }
+  static void reference(const Nf4MmArgs& args, double* y) { nf4_mm_ref(args, y); }
+};
+
+struct Nf4MmTransposed : Nf4Mm {
+  using Problem = Nf4TransposedProblem;
+  static constexpr const char* name = "nf4_mm_transposed";
+  static std::vector<Kernel> kernels() { return nf4_mm_transposed_kernels(); }
+  static void reference(const Nf4MmArgs& args, double* y) { nf4_mm_transposed_ref(args, y); }
+};
+
+using Both = testing::Types<Nf4Mm, Nf4MmTransposed>;
+INSTANTIATE_TYPED_TEST_SUITE_P(Nf4, Mm, Both, OperatorNames);
+INSTANTIATE_TYPED_TEST_SUITE_P(Nf4, WeightOnlyMm, Both, OperatorNames);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(DynamicMm);  // nf4 has no such product
+
+template <class Operator>
+class Nf4Blocks : public Mm<Operator> {};
+TYPED_TEST_SUITE(Nf4Blocks, Both, OperatorNames);
+
+// Rows that begin within blocks and within bytes, blocks longer than rows and than the weight.
+TYPED_TEST(Nf4Blocks, Straddle) {
+  for (const int64_t K : {1, 31, 33, 63, 65, 96, 97, 160, 255, 321}) {
+    for (const int64_t N : {1, 2, 3, 5, 31, 67, 130}) {
+      for (const int64_t block_size : {32, 64, 128, 4096}) {
+        if (!is_selected(this->random_)) continue;
+        MmCase c = with_random_types({this->random_.template one_of<int64_t>({1, 2, 7}), N, K, block_size}, this->random_);
+        this->expect_exact_in(c);
+        if (this->HasFatalFailure()) return;
+        typename TypeParam::Problem problem(c);
+        problem.fill_ordinary(this->random_);
+        this->expect_near_in(problem);
+        if (this->HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+// The low nibble that follows an odd number of elements is not zero_code in every checkpoint.
+TYPED_TEST(Nf4Blocks, IgnoreTheUnusedNibble) {
+  for (const uint8_t unused : {uint8_t{0}, uint8_t{15}}) {
+    typename TypeParam::Problem problem({3, 5, 33, 32});
+    problem.fill_exact(this->random_, false);
+    const nf4::Weight w = problem.args().weight;
+    uint8_t& last = const_cast<uint8_t*>(w.packed)[w.N * w.K / 2];
+    last = static_cast<uint8_t>((last & 0xf0) | unused);
+    const std::vector<double> reference = reference_of<TypeParam>(problem);
+    this->for_each_kernel(problem, [&](const std::vector<uint8_t>& y) { expect_exact(y, reference, problem.shape()); });
+  }
+}
+
+}  // namespace
+}  // namespace torchao_ops::test
