@@ -25,6 +25,22 @@ STABLE_TORCH_LIBRARY_FRAGMENT(torchao, library) {
   library.def("int8_dequantize(Tensor weight, Tensor weight_scale, int group_size=0, ScalarType? dtype=None) -> Tensor");
   library.def("int8_mm(Tensor x, Tensor weight, Tensor weight_scale, int group_size=0, Tensor? bias=None) -> Tensor");
   library.def("int8_dynamic_mm(Tensor x, Tensor weight, Tensor weight_scale, int group_size=0, Tensor? bias=None) -> Tensor");
+  library.def("nf4_quantize(Tensor weight, int block_size=64) -> (Tensor weight_packed, Tensor absmax)");
+  library.def(
+      "nf4_quantize_absmax(Tensor absmax, int nested_block_size=256)"
+      " -> (Tensor absmax, Tensor absmax_code, Tensor nested_absmax, Tensor absmax_offset)");
+  library.def(
+      "nf4_dequantize(Tensor weight_packed, Tensor absmax, int[] shape, int block_size=64, ScalarType? dtype=None,"
+      " Tensor? absmax_code=None, Tensor? nested_absmax=None, Tensor? absmax_offset=None, int nested_block_size=256) -> Tensor");
+  library.def(
+      "nf4_dequantize.out(Tensor weight_packed, Tensor absmax, int[] shape, int block_size=64, Tensor? absmax_code=None,"
+      " Tensor? nested_absmax=None, Tensor? absmax_offset=None, int nested_block_size=256, *, Tensor(a!) out) -> Tensor(a!)");
+  library.def(
+      "nf4_mm(Tensor x, Tensor weight_packed, Tensor absmax, int out_features, int block_size=64, Tensor? bias=None,"
+      " Tensor? absmax_code=None, Tensor? nested_absmax=None, Tensor? absmax_offset=None, int nested_block_size=256) -> Tensor");
+  library.def(
+      "nf4_mm_backward(Tensor grad_output, Tensor weight_packed, Tensor absmax, int in_features, int block_size=64,"
+      " Tensor? absmax_code=None, Tensor? nested_absmax=None, Tensor? absmax_offset=None, int nested_block_size=256) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(torchao, CompositeExplicitAutograd, library) {
@@ -42,6 +58,12 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CPU, library) {
   library.impl("int8_dequantize", TORCH_BOX(&cpu::op_int8_dequantize));
   library.impl("int8_mm", TORCH_BOX(&cpu::op_int8_mm));
   library.impl("int8_dynamic_mm", TORCH_BOX(&cpu::op_int8_dynamic_mm));
+  library.impl("nf4_quantize", TORCH_BOX(&cpu::op_nf4_quantize));
+  library.impl("nf4_quantize_absmax", TORCH_BOX(&cpu::op_nf4_quantize_absmax));
+  library.impl("nf4_dequantize", TORCH_BOX(&cpu::op_nf4_dequantize));
+  library.impl("nf4_dequantize.out", TORCH_BOX(&cpu::op_nf4_dequantize_out));
+  library.impl("nf4_mm", TORCH_BOX(&cpu::op_nf4_mm));
+  library.impl("nf4_mm_backward", TORCH_BOX(&cpu::op_nf4_mm_backward));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(torchao, CUDA, library) {
@@ -54,4 +76,11 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CUDA, library) {
   library.impl("int8_dequantize", TORCH_BOX(&cuda::op_int8_dequantize));
   library.impl("int8_mm", TORCH_BOX(&cuda::op_int8_mm));
   library.impl("int8_dynamic_mm", TORCH_BOX(&cuda::op_int8_dynamic_mm));
+  // nf4 has no CUDA kernels: these find their tensors on CUDA and say so.
+  library.impl("nf4_quantize", TORCH_BOX(&cpu::op_nf4_quantize));
+  library.impl("nf4_quantize_absmax", TORCH_BOX(&cpu::op_nf4_quantize_absmax));
+  library.impl("nf4_dequantize", TORCH_BOX(&cpu::op_nf4_dequantize));
+  library.impl("nf4_dequantize.out", TORCH_BOX(&cpu::op_nf4_dequantize_out));
+  library.impl("nf4_mm", TORCH_BOX(&cpu::op_nf4_mm));
+  library.impl("nf4_mm_backward", TORCH_BOX(&cpu::op_nf4_mm_backward));
 }

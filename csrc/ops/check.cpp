@@ -25,19 +25,13 @@ void check_status(const char* op, Status status) {
   }
 }
 
-namespace {
-
-template <class Sizes>
-std::string join(const Sizes& sizes) {
+std::string shape_text(Sizes sizes) {
   std::string text = "[";
   for (const int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
   return text + "]";
 }
 
-}  // namespace
-
-std::string shape_text(std::initializer_list<int64_t> sizes) { return join(sizes); }
-std::string shape_text(const Tensor& tensor) { return join(tensor.sizes()); }
+std::string shape_text(const Tensor& tensor) { return shape_text(tensor.sizes()); }
 
 std::string dtype_text(ScalarType dtype) {
   switch (dtype) {
@@ -98,14 +92,9 @@ void check_dtype(const char* op, const char* argument, const Tensor& tensor, Sca
   if (tensor.scalar_type() != dtype) fail(op, argument, "be " + dtype_text(dtype), dtype_text(tensor.scalar_type()));
 }
 
-void check_shape(const char* op, const char* argument, const Tensor& tensor, const char* layout,
-                 std::initializer_list<int64_t> sizes) {
-  bool equal = tensor.dim() == static_cast<int64_t>(sizes.size());
-  if (equal) {
-    int64_t i = 0;
-    for (const int64_t size : sizes) equal = equal && tensor.sizes()[i++] == size;
-  }
-  if (!equal) fail(op, argument, std::string("be ") + layout + " = " + shape_text(sizes), shape_text(tensor));
+void check_shape(const char* op, const char* argument, const Tensor& tensor, const char* layout, Sizes sizes) {
+  if (!tensor.sizes().equals(sizes))
+    fail(op, argument, std::string("be ") + layout + " = " + shape_text(sizes), shape_text(tensor));
 }
 
 void check_rank(const char* op, const char* argument, const Tensor& tensor, const char* layout, int64_t rank) {

@@ -6,7 +6,6 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <string>
 
@@ -15,6 +14,7 @@
 
 namespace torchao_ops {
 
+using Sizes = torch::headeronly::IntHeaderOnlyArrayRef;
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
@@ -24,7 +24,7 @@ using torch::stable::Tensor;
 // Throws what a kernel's status means; returns if it is ok.
 void check_status(const char* op, Status status);
 
-std::string shape_text(std::initializer_list<int64_t> sizes);  // "[4096, 32]"
+std::string shape_text(Sizes sizes);  // "[4096, 32]"
 std::string shape_text(const Tensor& tensor);
 std::string dtype_text(ScalarType dtype);       // "float32"
 std::string device_text(const Tensor& tensor);  // "cpu", "cuda:0"
@@ -36,8 +36,7 @@ FloatType check_float(const char* op, const char* argument, const Tensor& tensor
 FloatType check_float(const char* op, const char* argument, ScalarType dtype);
 void check_dtype(const char* op, const char* argument, const Tensor& tensor, ScalarType dtype);
 // `layout` names the dimensions ("[N, ceil(K / 2)]"), `sizes` is what they are here.
-void check_shape(const char* op, const char* argument, const Tensor& tensor, const char* layout,
-                 std::initializer_list<int64_t> sizes);
+void check_shape(const char* op, const char* argument, const Tensor& tensor, const char* layout, Sizes sizes);
 void check_rank(const char* op, const char* argument, const Tensor& tensor, const char* layout, int64_t rank);
 void check_at_least(const char* op, const char* argument, int64_t value, int64_t minimum);
 

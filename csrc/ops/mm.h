@@ -6,7 +6,19 @@
 
 namespace torchao_ops {
 
-// Checks the bias, allocates y and has `backend` compute it: x @ w.T + bias. Args is the operator's args struct.
+// Allocates y [..., columns] and has `backend` compute it, all arguments being checked. Args is the operator's args struct.
+template <class Args>
+Tensor run_product(const char* op, Status (*backend)(const Args& args, const Tensor& x), const Tensor& x, FloatType x_type,
+                   const decltype(Args::weight)& weight, int64_t columns, const std::optional<Tensor>& bias) {
+  Tensor y = empty_result(x, columns);
+  if (y.numel() == 0) return y;
+  const Activations activations = as_matrix(x, x_type);
+  const std::optional<Tensor> bias_row = bias ? std::optional<Tensor>(as_bias(*bias)) : std::nullopt;
+  check_status(op, backend({mm_args(activations, bias_row, y), weight}, x));
+  return y;
+}
+
+// x @ w.T + bias: checks the bias, too.
 template <class Args>
 Tensor multiply(const char* op, Status (*backend)(const Args& args, const Tensor& x), const Tensor& x, FloatType x_type,
                 const decltype(Args::weight)& weight, const std::optional<Tensor>& bias) {
@@ -14,12 +26,7 @@ Tensor multiply(const char* op, Status (*backend)(const Args& args, const Tensor
     check_float(op, "bias", *bias);
     check_shape(op, "bias", *bias, "[N]", {weight.N});
   }
-  Tensor y = empty_result(x, weight.N);
-  if (y.numel() == 0) return y;
-  const Activations activations = as_matrix(x, x_type);
-  const std::optional<Tensor> bias_row = bias ? std::optional<Tensor>(as_bias(*bias)) : std::nullopt;
-  check_status(op, backend({mm_args(activations, bias_row, y), weight}, x));
-  return y;
+  return run_product(op, backend, x, x_type, weight, weight.N, bias);
 }
 
 }  // namespace torchao_ops

@@ -24,6 +24,11 @@ from .ops.int8_dequantize import int8_dequantize  # noqa: E402
 from .ops.int8_dynamic_mm import int8_dynamic_mm  # noqa: E402
 from .ops.int8_mm import int8_mm  # noqa: E402
 from .ops.int8_quantize import int8_quantize  # noqa: E402
+from .ops.nf4_dequantize import nf4_dequantize  # noqa: E402
+from .ops.nf4_mm import nf4_mm  # noqa: E402
+from .ops.nf4_mm_backward import nf4_mm_backward  # noqa: E402
+from .ops.nf4_quantize import nf4_quantize  # noqa: E402
+from .ops.nf4_quantize_absmax import nf4_quantize_absmax  # noqa: E402
 from .quantize import quantize_  # noqa: E402
 from .size import model_size  # noqa: E402
 from .smoothquant import smoothquant  # noqa: E402
@@ -48,6 +53,11 @@ __all__ = [
     "int8_mm",
     "int8_quantize",
     "model_size",
+    "nf4_dequantize",
+    "nf4_mm",
+    "nf4_mm_backward",
+    "nf4_quantize",
+    "nf4_quantize_absmax",
     "quantize_",
     "smoothquant",
 ]

@@ -18,6 +18,11 @@ OPERATORS = (
     "int8_dequantize",
     "int8_mm",
     "int8_dynamic_mm",
+    "nf4_quantize",
+    "nf4_quantize_absmax",
+    "nf4_dequantize",
+    "nf4_mm",
+    "nf4_mm_backward",
 )
 
 

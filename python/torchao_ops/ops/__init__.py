@@ -14,6 +14,11 @@ from . import (
     int8_dynamic_mm,
     int8_mm,
     int8_quantize,
+    nf4_dequantize,
+    nf4_mm,
+    nf4_mm_backward,
+    nf4_quantize,
+    nf4_quantize_absmax,
 )
 
 __all__ = [
@@ -26,4 +31,9 @@ __all__ = [
     "int8_dynamic_mm",
     "int8_mm",
     "int8_quantize",
+    "nf4_dequantize",
+    "nf4_mm",
+    "nf4_mm_backward",
+    "nf4_quantize",
+    "nf4_quantize_absmax",
 ]

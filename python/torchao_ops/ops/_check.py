@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def ceil_div(dividend: int, divisor: int) -> int:
@@ -32,12 +32,14 @@ def check_same_device(op: str, **tensors: Tensor | None) -> None:
 
 
 def check_dtype(op: str, name: str, tensor: Tensor, dtype: torch.dtype) -> None:
-    torch._check(tensor.dtype == dtype, lambda: f"{op}: {name} must be {_name(dtype)}, but got {_name(tensor.dtype)}")
+    torch._check(
+        tensor.dtype == dtype, lambda: f"{op}: {name} must be {dtype_name(dtype)}, but got {dtype_name(tensor.dtype)}"
+    )
 
 
 def check_float_dtype(op: str, name: str, dtype: torch.dtype) -> None:
     torch._check(
-        dtype in _FLOAT_DTYPES, lambda: f"{op}: {name} must be float32, float16 or bfloat16, but got {_name(dtype)}"
+        dtype in FLOAT_DTYPES, lambda: f"{op}: {name} must be float32, float16 or bfloat16, but got {dtype_name(dtype)}"
     )
 
 
@@ -45,9 +47,9 @@ def check_at_least(op: str, name: str, value: int, minimum: int) -> None:
     torch._check(value >= minimum, lambda: f"{op}: {name} must be at least {minimum}, but got {value}")
 
 
-def check_activations(op: str, x: Tensor) -> None:
-    check_float_dtype(op, "x", x.dtype)
-    torch._check(x.dim() >= 1, lambda: f"{op}: x must have at least 1 dimension, but got a 0-dimensional tensor")
+def check_activations(op: str, x: Tensor, name: str = "x") -> None:
+    check_float_dtype(op, name, x.dtype)
+    torch._check(x.dim() >= 1, lambda: f"{op}: {name} must have at least 1 dimension, but got a 0-dimensional tensor")
 
 
 def check_rank(op: str, name: str, tensor: Tensor, layout: str, rank: int) -> None:
@@ -64,5 +66,5 @@ def check_shape(op: str, name: str, tensor: Tensor, layout: str, shape: Sequence
         torch._check(size == expected, message)
 
 
-def _name(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
