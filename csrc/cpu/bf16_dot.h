@@ -43,7 +43,6 @@ struct Bf16Tile {
 template <class Args>
 TORCHAO_OPS_INLINE void recompute_unusual(const Args& args, const Parallel& parallel) {
   const auto& w = args.weight;
-  const int64_t G = group_count(w.K, w.group_size);
   for_each_piece(parallel, args.mm.M, [&](int64_t m, int64_t) {
     const BFloat16* x = static_cast<const BFloat16*>(args.mm.x) + m * args.mm.x_row_stride;
     uint32_t bits = 0;
@@ -55,7 +54,9 @@ TORCHAO_OPS_INLINE void recompute_unusual(const Args& args, const Parallel& para
     const int64_t end = w.N - piece * columns < columns ? w.N : (piece + 1) * columns;
     for (int64_t n = piece * columns; n < end; ++n) {
       bool tiny = false;
-      for (int64_t g = 0; g < G; ++g) {
+      const int64_t first = w.group_position(n, 0) / w.group_size;
+      const int64_t end_group = w.K == 0 ? first : w.group_position(n, w.K - 1) / w.group_size + 1;
+      for (int64_t g = first; g < end_group; ++g) {
         const float magnitude = float_from_bits(float_bits(w.scale_at(n, g)) & 0x7fffffffu);
         tiny = tiny || (magnitude != 0.0f && magnitude < 7.8886090522101181e-31f);  // 2^-100
       }

@@ -10,5 +10,7 @@ namespace torchao_ops {
 Status nf4_dequantize(const Nf4DequantizeArgs& args, const Parallel& parallel);
 
 Status nf4_dequantize_scalar(const Nf4DequantizeArgs& args, const Parallel& parallel);
+Status nf4_dequantize_avx2(const Nf4DequantizeArgs& args, const Parallel& parallel);
+Status nf4_dequantize_avx512(const Nf4DequantizeArgs& args, const Parallel& parallel);
 
 }  // namespace torchao_ops

@@ -1,4 +1,4 @@
-// Scales and zero points of weight rows as fp32.
+// Scales and zero points of weight rows, and absmax of blocks, as fp32.
 #pragma once
 
 #include "csrc/cpu/simd_avx2.h"
@@ -22,6 +22,32 @@ TORCHAO_OPS_INLINE void expand_scales(const int4::Weight& w, int64_t n, float* s
 template <class V>
 TORCHAO_OPS_INLINE void expand_scales(const int8::Weight& w, int64_t n, float* scale, float*) {
   convert<V>(w.scale, w.scale_type, n * w.scale_row_stride, group_count(w.K, w.group_size), scale);
+}
+
+// absmax of blocks [begin, begin + count).
+template <class V>
+TORCHAO_OPS_INLINE void expand_absmax(const nf4::Weight& w, int64_t begin, int64_t count, float* absmax) {
+  if (w.absmax_code == nullptr) {
+    convert<V>(w.absmax, w.absmax_type, begin, count, absmax);
+    return;
+  }
+  const uint8_t* codes = static_cast<const uint8_t*>(w.absmax);
+  const float offset = *w.absmax_offset;
+  const int64_t end = begin + count;
+  for (int64_t nested = begin / w.nested_block_size; begin < end; ++nested) {
+    const int64_t left = w.nested_block_size - begin % w.nested_block_size;
+    const float scale = w.nested_absmax[nested];
+    for (const int64_t stop = end - begin < left ? end : begin + left; begin < stop; ++begin) {
+      const float product = w.absmax_code[codes[begin]] * scale;
+      *absmax++ = product + offset;
+    }
+  }
+}
+
+// Of a row that begins with a block, or that lies in one.
+template <class V>
+TORCHAO_OPS_INLINE void expand_scales(const nf4::Weight& w, int64_t n, float* scale, float*) {
+  expand_absmax<V>(w, n * w.K / w.group_size, group_count(w.K, w.group_size), scale);
 }
 
 }  // namespace

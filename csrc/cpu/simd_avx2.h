@@ -54,6 +54,9 @@ struct Avx2 {
   TORCHAO_OPS_INLINE static Int magnitude_bits(Float a) { return bit_and(_mm256_castps_si256(a), 0x7fffffffu); }
   TORCHAO_OPS_INLINE static void store_bits(void* p, Int a) { _mm256_storeu_si256(static_cast<__m256i*>(p), a); }
 
+  // Past the caches; p is aligned to the vector.
+  TORCHAO_OPS_INLINE static void stream_bits(void* p, Int a) { _mm256_stream_si256(static_cast<__m256i*>(p), a); }
+
   TORCHAO_OPS_INLINE static Float load(const float* p) { return _mm256_loadu_ps(p); }
   TORCHAO_OPS_INLINE static Float load(const Half* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));

@@ -56,6 +56,7 @@ struct Avx512 {
 
   TORCHAO_OPS_INLINE static Int load_bits(const void* p) { return _mm512_loadu_si512(p); }
   TORCHAO_OPS_INLINE static void store_bits(void* p, Int a) { _mm512_storeu_si512(p, a); }
+  TORCHAO_OPS_INLINE static void stream_bits(void* p, Int a) { _mm512_stream_si512(static_cast<__m512i*>(p), a); }
   TORCHAO_OPS_INLINE static Int set_bits(int32_t word) { return _mm512_set1_epi32(word); }
   TORCHAO_OPS_INLINE static Int zero_bits() { return _mm512_setzero_si512(); }
   TORCHAO_OPS_INLINE static Int bit_and(Int a, uint32_t mask) {

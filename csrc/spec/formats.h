@@ -153,6 +153,7 @@ struct Weight {
   static constexpr int64_t codes_per_byte = 2;
   static constexpr bool has_zero_points = false;
   TORCHAO_OPS_INLINE static float zero_point_at(int64_t, int64_t) { return 0.0f; }
+  TORCHAO_OPS_INLINE const uint8_t* row(int64_t n) const { return packed + n * K / 2; }  // where it begins at a whole byte
   TORCHAO_OPS_INLINE int64_t group_position(int64_t n, int64_t k) const { return n * K + k; }
 
   TORCHAO_OPS_INLINE uint8_t code(int64_t n, int64_t k) const {

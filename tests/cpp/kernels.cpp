@@ -195,11 +195,18 @@ const Int8DequantizeKernel all_int8_dequantize[] = {
 const Nf4MmKernel all_nf4_mm[] = {
     {"nf4_mm", Needs::dispatch, nullptr, nf4_mm, batch_invariant()},
     {"nf4_mm_scalar", Needs::scalar, nullptr, nf4_mm_scalar},
+    {"nf4_mm_decode_avx2", Needs::avx2, supports_nf4_mm_decode, nf4_mm_decode_avx2},
+    {"nf4_mm_prefill_avx2", Needs::avx2, nullptr, nf4_mm_prefill_avx2},
+    {"nf4_mm_decode_avx512", Needs::avx512, supports_nf4_mm_decode, nf4_mm_decode_avx512},
+    {"nf4_mm_prefill_avx512", Needs::avx512, nullptr, nf4_mm_prefill_avx512},
+    {"nf4_mm_prefill_avx512_bf16", Needs::avx512_bf16, supports_nf4_mm_prefill_bf16, nf4_mm_prefill_avx512_bf16},
 };
 
 const Nf4MmKernel all_nf4_mm_transposed[] = {
     {"nf4_mm_transposed", Needs::dispatch, nullptr, nf4_mm_transposed},
     {"nf4_mm_transposed_scalar", Needs::scalar, nullptr, nf4_mm_transposed_scalar},
+    {"nf4_mm_transposed_avx2", Needs::avx2, nullptr, nf4_mm_transposed_avx2},
+    {"nf4_mm_transposed_avx512", Needs::avx512, nullptr, nf4_mm_transposed_avx512},
 };
 
 const Nf4QuantizeKernel all_nf4_quantize[] = {
@@ -217,6 +224,8 @@ const Nf4QuantizeAbsmaxKernel all_nf4_quantize_absmax[] = {
 const Nf4DequantizeKernel all_nf4_dequantize[] = {
     {"nf4_dequantize", Needs::dispatch, nullptr, nf4_dequantize},
     {"nf4_dequantize_scalar", Needs::scalar, nullptr, nf4_dequantize_scalar},
+    {"nf4_dequantize_avx2", Needs::avx2, nullptr, nf4_dequantize_avx2},
+    {"nf4_dequantize_avx512", Needs::avx512, nullptr, nf4_dequantize_avx512},
 };
 
 #endif
