@@ -41,6 +41,11 @@ namespace {
 
 constexpr int64_t whole_groups = int64_t{1} << 40;
 
+// Whether a chunk of one weight row is used up before that of the next is begun. For codes whose parts share intermediate results, which for
+// several rows at a time do not fit into the registers; then activations are loaded once a weight row.
+template <class Codes>
+constexpr bool row_by_row = false;
+
 // How the scales of a row lie in its chunks.
 enum class Groups {
   narrow,  // a chunk may lie in several groups
@@ -243,6 +248,20 @@ class Decode {
       }
     };
     auto add_chunk = [&](const uint8_t* const(&chunk)[weight_rows]) {
+      if constexpr (row_by_row<Codes>) {
+        for (int r = 0; r < weight_rows; ++r) {
+          const typename Codes::Chunk codes_of_row = Codes::load(chunk[r]);
+#pragma GCC unroll 8
+          for (int part = 0; part < Codes::parts; ++part) {
+            const typename Codes::Numbers numbers = Codes::numbers(codes_of_row, part);
+            for (int m = 0; m < rows; ++m) {
+              sums[r][m] = Codes::add_product(sums[r][m], numbers, Codes::load_activations(x + (part * rows + m) * part_k));
+            }
+          }
+        }
+        x += rows * chunk_k;
+        return;
+      }
       typename Codes::Chunk chunks[weight_rows];
       for (int r = 0; r < weight_rows; ++r) chunks[r] = Codes::load(chunk[r]);
 #pragma GCC unroll 8

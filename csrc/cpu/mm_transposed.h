@@ -1,6 +1,8 @@
 // y = x @ w, the product with the transposed weight, which gradients are made of: y[m, k] = sum_n x[m, n] * w[n, k]. Tiles of the weight are
 // dequantized into the cache, as in mm_prefill; here the numbers of a weight row are the lanes of vectors, and those of x are broadcast.
 //
+// Dequantizer as in mm_prefill; it comes to the same columns of the next prefill_sum_k rows next.
+//
 // Every result is a sum over n in runs of prefill_sum_k, each in order: it depends neither on the other rows of x nor on the number of threads.
 #pragma once
 

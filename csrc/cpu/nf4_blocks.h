@@ -61,8 +61,9 @@ TORCHAO_OPS_NOINLINE void dequantize_stretch(const nf4::Weight& w, int64_t begin
   }
 }
 
-// For mm_prefill and mm_transposed: rows and columns that are set in turn (dequantizer.h).
-template <class V>
+// For mm_prefill and mm_transposed: rows and columns that are set in turn (dequantizer.h). What comes next, and is prefetched: the columns that
+// follow, of the same rows, or with rows_ahead the same columns of rows that many further on.
+template <class V, int64_t rows_ahead = 0>
 class Nf4Dequantizer {
  public:
   TORCHAO_OPS_INLINE static int64_t scratch_size(const nf4::Weight&, int64_t) { return 0; }
@@ -78,8 +79,9 @@ class Nf4Dequantizer {
   template <class T>
   TORCHAO_OPS_INLINE void dequantize(int64_t row, T* out) const {
     const int64_t begin = (n_begin_ + row) * w_.K + k_;
-    const char* next = reinterpret_cast<const char*>(w_.packed + (begin + count_) / 2);  // as Dequantizer::prefetch_next
-    for (int64_t byte = 0; byte < count_ / 2; byte += 64) __builtin_prefetch(next + byte);
+    const int64_t next = rows_ahead == 0 ? begin + count_ : begin + rows_ahead * w_.K;
+    const char* codes = reinterpret_cast<const char*>(w_.packed + next / 2);
+    for (int64_t byte = 0; byte < count_ / 2; byte += 64) __builtin_prefetch(codes + byte);
     dequantize_stretch<V>(w_, begin, begin + count_, out);
   }
 

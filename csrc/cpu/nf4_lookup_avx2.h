@@ -66,24 +66,9 @@ class Nf4Block<Avx2, float> {
   const __m256 absmax_;
 };
 
-// Two bytes: the block's 16 possible numbers are rounded once, and are two planes.
-template <class T>
-class Nf4Block<Avx2, T> {
+// Numbers of two bytes: the block's 16 possible ones are rounded once, and are two planes.
+class Nf4WordPlanes {
  public:
-  TORCHAO_OPS_INLINE explicit Nf4Block(float absmax) {
-    T numbers[16];
-    for (int half = 0; half < 2; ++half) {
-      float values[8];
-      for (int i = 0; i < 8; ++i) values[i] = nf4::value_of(8 * half + i);
-      Avx2::store(numbers + 8 * half, Avx2::mul(Avx2::load(values), Avx2::set(absmax)));
-    }
-    const __m128i first = _mm_loadu_si128(reinterpret_cast<const __m128i*>(numbers));
-    const __m128i second = _mm_loadu_si128(reinterpret_cast<const __m128i*>(numbers + 8));
-    const __m128i byte = _mm_set1_epi16(0xff);
-    low_ = _mm256_broadcastsi128_si256(_mm_packus_epi16(_mm_and_si128(first, byte), _mm_and_si128(second, byte)));
-    high_ = _mm256_broadcastsi128_si256(_mm_packus_epi16(_mm_srli_epi16(first, 8), _mm_srli_epi16(second, 8)));
-  }
-
   template <class Store>
   TORCHAO_OPS_INLINE void numbers(const uint8_t* p, const Store& store) const {
     const __m256i order = _mm256_setr_epi8(0, 0, 1, 1, 2, 2, 3, 3, 8, 8, 9, 9, 10, 10, 11, 11, 4, 4, 5, 5, 6, 6, 7, 7, 12, 12, 13,
@@ -94,8 +79,52 @@ class Nf4Block<Avx2, T> {
     store(1, _mm256_unpackhi_epi8(low, high));
   }
 
+ protected:
+  // The numbers of codes 8 * half to 8 * half + 7.
+  TORCHAO_OPS_INLINE static __m256 half_of(int half, float absmax) {
+    float values[8];
+    for (int i = 0; i < 8; ++i) values[i] = nf4::value_of(8 * half + i);
+    return Avx2::mul(Avx2::load(values), Avx2::set(absmax));
+  }
+
+  __m256i low_, high_;  // each in both halves
+};
+
+template <>
+class Nf4Block<Avx2, Half> : public Nf4WordPlanes {
+ public:
+  TORCHAO_OPS_INLINE explicit Nf4Block(float absmax) {
+    const __m128i first = _mm256_cvtps_ph(half_of(0, absmax), _MM_FROUND_TO_NEAREST_INT);
+    const __m128i second = _mm256_cvtps_ph(half_of(1, absmax), _MM_FROUND_TO_NEAREST_INT);
+    const __m256i split = _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 0, 2, 4, 6, 8, 10, 12, 14, 1, 3,
+                                           5, 7, 9, 11, 13, 15);
+    const __m256i bytes = _mm256_shuffle_epi8(_mm256_inserti128_si256(_mm256_castsi128_si256(first), second, 1), split);
+    low_ = _mm256_permute4x64_epi64(bytes, 0x88);
+    high_ = _mm256_permute4x64_epi64(bytes, 0xdd);
+  }
+};
+
+template <>
+class Nf4Block<Avx2, BFloat16> : public Nf4WordPlanes {
+ public:
+  TORCHAO_OPS_INLINE explicit Nf4Block(float absmax) {
+    // Rounded as Avx2::store does. With a NaN of few bits none can become anything else.
+    const float plain = absmax == absmax ? absmax : float_from_bits(0x7fc00000u);
+    const __m256i first = rounded(half_of(0, plain)), second = rounded(half_of(1, plain));
+    const __m256i split = _mm256_setr_epi8(2, 6, 10, 14, 3, 7, 11, 15, -1, -1, -1, -1, -1, -1, -1, -1, 2, 6, 10, 14, 3, 7, 11, 15,
+                                           -1, -1, -1, -1, -1, -1, -1, -1);
+    const __m256i bytes = _mm256_unpacklo_epi64(_mm256_shuffle_epi8(first, split), _mm256_shuffle_epi8(second, split));
+    low_ = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 2, 6, 0, 4, 2, 6));
+    high_ = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(1, 5, 3, 7, 1, 5, 3, 7));
+  }
+
  private:
-  __m256i low_, high_;
+  // In the upper halves of the words.
+  TORCHAO_OPS_INLINE static __m256i rounded(__m256 numbers) {
+    const __m256i bits = _mm256_castps_si256(numbers);
+    const __m256i last = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_add_epi32(bits, _mm256_add_epi32(last, _mm256_set1_epi32(0x7fff)));
+  }
 };
 
 // For Decode. A chunk is a vector of packed codes; its high nibbles are the even elements, four vectors of numbers, its low ones the odd elements.
@@ -139,6 +168,8 @@ struct Nf4CodesAvx2 {
   TORCHAO_OPS_INLINE static __m256 finish(Sum sum, __m256, __m256) { return sum; }
   TORCHAO_OPS_INLINE static __m256 repeat(const float* p) { return Avx2::repeat4(p); }
 };
+template <>
+constexpr bool row_by_row<Nf4CodesAvx2> = true;
 
 }  // namespace
 }  // namespace torchao_ops

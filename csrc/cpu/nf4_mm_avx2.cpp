@@ -13,7 +13,7 @@ Status nf4_mm_prefill_avx2(const Nf4MmArgs& args, const Parallel& parallel) {
 }
 
 Status nf4_mm_transposed_avx2(const Nf4MmArgs& args, const Parallel& parallel) {
-  return mm_transposed<Avx2, Nf4Dequantizer<Avx2>>(args.mm, args.weight, parallel);
+  return mm_transposed<Avx2, Nf4Dequantizer<Avx2, prefill_sum_k>>(args.mm, args.weight, parallel);
 }
 
 }  // namespace torchao_ops

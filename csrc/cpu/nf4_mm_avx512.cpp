@@ -13,7 +13,7 @@ Status nf4_mm_prefill_avx512(const Nf4MmArgs& args, const Parallel& parallel) {
 }
 
 Status nf4_mm_transposed_avx512(const Nf4MmArgs& args, const Parallel& parallel) {
-  return mm_transposed<Avx512, Nf4Dequantizer<Avx512>>(args.mm, args.weight, parallel);
+  return mm_transposed<Avx512, Nf4Dequantizer<Avx512, prefill_sum_k>>(args.mm, args.weight, parallel);
 }
 
 }  // namespace torchao_ops

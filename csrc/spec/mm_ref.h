@@ -18,7 +18,7 @@ std::vector<double> activations(const MmArgs& mm, int64_t K) {
 }
 
 // The same after dynamic quantization: q * scale.
-std::vector<double> quantized_activations(const MmArgs& mm, int64_t K) {
+[[maybe_unused]] std::vector<double> quantized_activations(const MmArgs& mm, int64_t K) {
   std::vector<double> x = activations(mm, K);
   for (int64_t m = 0; m < mm.M; ++m) {
     float max_magnitude = 0;

@@ -55,5 +55,26 @@ TEST_F(Nf4Dequantize, LargeWeights) {
   }
 }
 
+#ifndef TORCHAO_OPS_TEST_CUDA  // where it would take minutes and show nothing
+// What is written past the caches: 16 MiB and more, in fp32 only or in all types, with and without a partial last vector.
+TEST_F(Nf4Dequantize, ResultsLargerThanCaches) {
+  for (const int64_t N : {1 << 11, (1 << 12) + 1}) {
+    for (const Placement placement : {Placement::starts_at_guard, Placement::ends_at_guard}) {
+      MmCase c{0, N, placement == Placement::ends_at_guard ? 2048 : 2049, random_.one_of<int64_t>({32, 64, 1 << 20})};
+      c.placement = placement;
+      c.threads = 2;
+      c.nested = N > 1 << 11;
+      Nf4Problem problem(c);
+      for (int64_t n = 0; n < N; ++n) {
+        for (int64_t k = 0; k < c.K; ++k) problem.set_code(n, k, static_cast<int64_t>(random_.bits() % 16));
+        for (int64_t g = 0; g < problem.shape().G(); ++g) problem.set_scale(n, g, 0.25 * static_cast<double>(n % 100 + g));
+      }
+      expect_equal_in(problem);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+#endif
+
 }  // namespace
 }  // namespace torchao_ops::test

@@ -12,6 +12,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 namespace avx512_host {
@@ -56,9 +57,16 @@ inline simde__m512i cvtepu8_epi16(__m256i a) {
   return result;
 }
 
+// Faults where the instruction would.
+inline void stream_si512(void* p, simde__m512i a) {
+  if (reinterpret_cast<uintptr_t>(p) % sizeof(a) != 0) std::abort();
+  std::memcpy(p, &a, sizeof(a));
+}
+
 }  // namespace avx512_host
 
 #define _mm512_cvtepu8_epi16(a) avx512_host::cvtepu8_epi16(a)
 #define _mm512_cvtepi8_epi32(a) avx512_host::cvtepi8_epi32(a)
 #define _mm512_cvtepi32_ps(a) avx512_host::cvtepi32_ps(a)
 #define _mm512_cvtps_epi32(a) avx512_host::cvtps_epi32(a)
+#define _mm512_stream_si512(p, a) avx512_host::stream_si512(p, a)
