@@ -107,6 +107,66 @@ class Int8Weight:
         return replace(self, codes=self.codes.to(device), scale=self.scale.to(device))
 
 
+@dataclass(frozen=True)
+class Nf4Weight:
+    """A random nf4 weight [N, K] with codes of every value and plausible absmax, plain or doubly quantized."""
+
+    packed: Tensor
+    absmax: Tensor
+    out_features: int
+    in_features: int
+    block_size: int
+    absmax_code: Tensor | None = None
+    nested_absmax: Tensor | None = None
+    absmax_offset: Tensor | None = None
+    nested_block_size: int = 256
+
+    @staticmethod
+    def random(
+        out_features: int,
+        in_features: int,
+        block_size: int = 64,
+        absmax_dtype: torch.dtype = torch.float32,
+        nested_block_size: int = 256,
+    ) -> "Nf4Weight":
+        """Doubly quantized where absmax_dtype is uint8; then absmax is 0.0015 to 0.0285."""
+        blocks = -(-out_features * in_features // block_size)
+        packed = torch.randint(0, 256, ((out_features * in_features + 1) // 2,), dtype=torch.uint8)
+        sizes = (out_features, in_features, block_size)
+        if absmax_dtype != torch.uint8:
+            return Nf4Weight(packed, (torch.rand(blocks) * 0.02 + 0.001).to(absmax_dtype), *sizes)
+        absmax = torch.randint(0, 256, (blocks,), dtype=torch.uint8)
+        absmax_code = (torch.rand(256) * 2 - 1).sort().values
+        nested_absmax = torch.rand(-(-blocks // nested_block_size)) * 0.01 + 0.0035
+        return Nf4Weight(packed, absmax, *sizes, absmax_code, nested_absmax, torch.tensor(0.015), nested_block_size)
+
+    @property
+    def nested_args(self) -> tuple[Tensor | None, Tensor | None, Tensor | None, int]:
+        return self.absmax_code, self.nested_absmax, self.absmax_offset, self.nested_block_size
+
+    def mm_args(self, bias: Tensor | None = None) -> tuple:
+        """Those of `nf4_mm` after x."""
+        return self.packed, self.absmax, self.out_features, self.block_size, bias, *self.nested_args
+
+    @property
+    def backward_args(self) -> tuple:
+        """Those of `nf4_mm_backward` after grad_output."""
+        return self.packed, self.absmax, self.in_features, self.block_size, *self.nested_args
+
+    def dequantize_args(self, dtype: torch.dtype | None = None) -> tuple:
+        shape = [self.out_features, self.in_features]
+        return self.packed, self.absmax, shape, self.block_size, dtype, *self.nested_args
+
+    def exact(self) -> Tensor:
+        """The dequantized weight in float64."""
+        absmax = reference.nf4_absmax(self.absmax, *self.nested_args)
+        return reference.nf4_dequantize(self.packed, absmax, (self.out_features, self.in_features), self.block_size)
+
+    def to(self, device: str) -> "Nf4Weight":
+        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
+
+
 def run_python(code: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs a script in a fresh interpreter that finds the package these tests run on."""
     package = str(Path(torchao_ops.__file__).parents[1])

@@ -100,6 +100,83 @@ def int8_dequantize(
     return weight.cpu().to(arithmetic) * scale
 
 
+NF4_VALUES = torch.tensor(
+    [-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334]
+    + [-0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224]
+    + [0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0],
+    device="cpu",
+)
+
+
+def nf4_quantize(weight: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
+    """Arithmetic in fp32; a last block that is not full divides where the others multiply."""
+    midpoints = (NF4_VALUES[:-1] + NF4_VALUES[1:]) / 2
+    codes, absmax = [torch.empty(0, dtype=torch.uint8, device="cpu")], []
+    for block in weight.cpu().float().flatten().split(block_size):
+        if not weight.numel():
+            break
+        divisor = block.abs().max().clamp(min=1e-38)
+        full = len(block) == block_size
+        scaled = block * (1 / divisor) if full else block / divisor
+        code = (midpoints < scaled[:, None]).sum(1).to(torch.uint8)
+        finite = block.isfinite().all()
+        codes.append(code if finite else torch.full_like(code, 15))
+        absmax.append((block.abs().max() if full else divisor) if finite else torch.tensor(float("nan"), device="cpu"))
+    even = torch.nn.functional.pad(torch.cat(codes), (0, weight.numel() % 2), value=7)
+    return even[0::2] << 4 | even[1::2], torch.stack(absmax) if absmax else torch.empty(0, device="cpu")
+
+
+def nf4_quantize_absmax(absmax: Tensor, absmax_code: Tensor, nested_block_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes, nested_absmax and offset with the given numbers for codes: fp32, but for the mean."""
+    values, code_values = absmax.cpu().float(), absmax_code.cpu()
+    parts = torch.zeros(1024, dtype=torch.float64, device="cpu")
+    for some in values.double().split(1024):
+        parts[: len(some)] += some
+    while len(parts) > 1:
+        parts = parts[: len(parts) // 2] + parts[len(parts) // 2 :]
+    offset = (parts[0] / max(len(values), 1)).float()
+    midpoints = (code_values[:-1] + code_values[1:]) * 0.5
+    codes, nested = [torch.empty(0, dtype=torch.uint8, device="cpu")], []
+    for block in (values - offset).split(nested_block_size) if len(values) else ():
+        nested.append(block.abs().max())
+        v = (block * (1 / nested[-1])).clamp(-1, 1)
+        # In float64, where this is exact, for the one rounding of a fused multiply-add.
+        grid = (((v + 1) * 0.5).double() * 65535 + 0.5).float().floor()
+        p = -1 + 2 * grid / 65535
+        codes.append((midpoints < p[:, None]).sum(1).to(torch.uint8) if nested[-1] else torch.zeros_like(v).byte())
+    return torch.cat(codes), torch.stack(nested) if nested else torch.empty(0, device="cpu"), offset
+
+
+def nf4_absmax(
+    absmax: Tensor,
+    absmax_code: Tensor | None = None,
+    nested_absmax: Tensor | None = None,
+    absmax_offset: Tensor | None = None,
+    nested_block_size: int = 256,
+) -> Tensor:
+    """absmax in fp32, in which its double quantization is defined."""
+    absmax = absmax.cpu()
+    if absmax_code is None:
+        return absmax.float()
+    nested = nested_absmax.cpu()[torch.arange(len(absmax), device="cpu") // nested_block_size]
+    return absmax_code.cpu()[absmax.long()] * nested + absmax_offset.cpu()
+
+
+def nf4_dequantize(
+    weight_packed: Tensor,
+    absmax: Tensor,
+    shape: tuple[int, ...],
+    block_size: int,
+    arithmetic: torch.dtype = torch.float64,
+) -> Tensor:
+    """Of this shape, in the dtype of the arithmetic; in float64 the dequantized weight is exact."""
+    count = torch.Size(shape).numel()
+    packed = weight_packed.cpu().flatten()
+    codes = torch.stack((packed >> 4, packed & 0x0F), dim=-1).flatten()[:count]
+    scale = absmax.to(arithmetic)[torch.arange(count, device="cpu") // block_size]
+    return (NF4_VALUES.to(arithmetic)[codes.long()] * scale).reshape(shape)
+
+
 def mm(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias in float64."""
     y = x.cpu().double() @ weight.cpu().double().T

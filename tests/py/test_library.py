@@ -32,6 +32,18 @@ SCHEMAS = {
     " -> Tensor",
     "int8_dynamic_mm": "torchao::int8_dynamic_mm(Tensor x, Tensor weight, Tensor weight_scale, int group_size=0,"
     " Tensor? bias=None) -> Tensor",
+    "nf4_quantize": "torchao::nf4_quantize(Tensor weight, int block_size=64) -> (Tensor weight_packed, Tensor absmax)",
+    "nf4_quantize_absmax": "torchao::nf4_quantize_absmax(Tensor absmax, int nested_block_size=256)"
+    " -> (Tensor absmax, Tensor absmax_code, Tensor nested_absmax, Tensor absmax_offset)",
+    "nf4_dequantize": "torchao::nf4_dequantize(Tensor weight_packed, Tensor absmax, int[] shape, int block_size=64,"
+    " ScalarType? dtype=None, Tensor? absmax_code=None, Tensor? nested_absmax=None, Tensor? absmax_offset=None,"
+    " int nested_block_size=256) -> Tensor",
+    "nf4_mm": "torchao::nf4_mm(Tensor x, Tensor weight_packed, Tensor absmax, int out_features, int block_size=64,"
+    " Tensor? bias=None, Tensor? absmax_code=None, Tensor? nested_absmax=None, Tensor? absmax_offset=None,"
+    " int nested_block_size=256) -> Tensor",
+    "nf4_mm_backward": "torchao::nf4_mm_backward(Tensor grad_output, Tensor weight_packed, Tensor absmax,"
+    " int in_features, int block_size=64, Tensor? absmax_code=None, Tensor? nested_absmax=None,"
+    " Tensor? absmax_offset=None, int nested_block_size=256) -> Tensor",
 }
 
 # Prints the sum of a small product, to compare between processes.
@@ -47,6 +59,11 @@ def test_every_operator_has_its_schema():
     assert set(_library.OPERATORS) == set(SCHEMAS)
     for name, schema in SCHEMAS.items():
         assert str(getattr(torch.ops.torchao, name).default._schema) == schema
+    assert str(torch.ops.torchao.nf4_dequantize.out._schema) == (
+        "torchao::nf4_dequantize.out(Tensor weight_packed, Tensor absmax, int[] shape, int block_size=64,"
+        " Tensor? absmax_code=None, Tensor? nested_absmax=None, Tensor? absmax_offset=None, int nested_block_size=256,"
+        " *, Tensor(a!) out) -> Tensor(a!)"
+    )
 
 
 def test_capabilities():
@@ -242,7 +259,9 @@ OTHER_ISAS = [isa for isa in torchao_ops.capabilities()["isa_available"] if isa 
 @pytest.mark.parametrize("isa", OTHER_ISAS)
 def test_values_and_layouts_with_every_other_instruction_set(isa):
     tests = Path(__file__).parent
-    files = [str(tests / f"test_{format}_{what}.py") for format in ("int4", "int8") for what in ("values", "layouts")]
+    files = [
+        str(tests / f"test_{format}_{what}.py") for format in ("int4", "int8", "nf4") for what in ("values", "layouts")
+    ]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "not more_than_two_to_the_31", *files],
         env={**os.environ, "TORCHAO_OPS_ISA": isa, "TORCHAO_OPS_TEST_DEVICE": "cpu", "OMP_NUM_THREADS": "1"},

@@ -46,10 +46,8 @@ def nf4_dequantize(
     nested = (absmax_code, nested_absmax, absmax_offset, nested_block_size)
     if out is None:
         return torch.ops.torchao.nf4_dequantize(weight_packed, absmax, shape, block_size, dtype, *nested)
-    torch._check(
-        dtype is None or dtype == out.dtype,
-        lambda: f"{_OP}: dtype must be None or out's {dtype_name(out.dtype)}, but got {dtype_name(dtype)}",
-    )
+    if dtype not in (None, out.dtype):
+        raise RuntimeError(f"{_OP}: dtype must be None or out's {dtype_name(out.dtype)}, but got {dtype_name(dtype)}")
     return torch.ops.torchao.nf4_dequantize(weight_packed, absmax, shape, block_size, *nested, out=out)
 
 
