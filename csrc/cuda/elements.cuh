@@ -80,6 +80,15 @@ inline Status check_row_length(int64_t K) {
   return K <= UINT32_MAX ? Status::ok : set_last_error(Status::cuda_failed, "a CUDA kernel", "a row has 2^32 elements or more");
 }
 
+// Groups of a weight that begin anew in each row. What the kernels ask of a format's groups:
+template <class Weight>
+struct RowGroups {
+  __device__ static int64_t group_at(const Weight& w, int64_t, int64_t k) { return group_of(k, w.group_size); }
+  // Whether `count` elements from a multiple of `count` on, of any row, are always in one group.
+  static bool in_one_group(const Weight& w, int64_t count) { return w.group_size % count == 0 || w.group_size >= w.K; }
+  static Status check_size(const Weight& w) { return check_row_length(w.K); }
+};
+
 // The 8 codes k, ..., k + 7 of a row of int4 codes, code k in the lowest nibble, 0 from K on; k is a multiple of 8.
 __device__ __forceinline__ uint32_t load_int4_octet(const uint8_t* row, int64_t k, int64_t K) {
   const uint8_t* bytes = row + k / 2;
@@ -112,22 +121,22 @@ inline dim3 grid_of(int64_t x, int64_t y) {
   return dim3(static_cast<unsigned>(x), static_cast<unsigned>(y < most_y ? y : most_y));
 }
 
-// A grid for `rows` x `columns` of things, a thread for each column.
-constexpr int matrix_block_columns = 32, matrix_block_rows = 8;  // a warp along a row: adjacent threads, adjacent memory
+// A grid for `rows` x `columns` of things, a thread for each column: a warp along a row, for adjacent memory, or the block along a single one.
+constexpr int matrix_threads = 256;
 
-inline dim3 matrix_block() { return dim3(matrix_block_columns, matrix_block_rows); }
+inline dim3 matrix_block(int64_t rows) { return rows == 1 ? dim3(matrix_threads) : dim3(32, matrix_threads / 32); }
 
 inline dim3 matrix_grid(int64_t rows, int64_t columns) {
-  return grid_of(ceil_div(columns, matrix_block_columns), ceil_div(rows, matrix_block_rows));
+  const dim3 block = matrix_block(rows);
+  return grid_of(ceil_div(columns, block.x), ceil_div(rows, block.y));
 }
 
 // body(row, column) for each of this thread's.
 template <class Body>
 __device__ __forceinline__ void for_each_in_matrix(int64_t rows, int64_t columns, const Body& body) {
-  const int64_t column = int64_t{blockIdx.x} * matrix_block_columns + threadIdx.x;
+  const int64_t column = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (column >= columns) return;
-  for (int64_t row = int64_t{blockIdx.y} * matrix_block_rows + threadIdx.y; row < rows;
-       row += int64_t{gridDim.y} * matrix_block_rows) {
+  for (int64_t row = int64_t{blockIdx.y} * blockDim.y + threadIdx.y; row < rows; row += int64_t{gridDim.y} * blockDim.y) {
     body(row, column);
   }
 }

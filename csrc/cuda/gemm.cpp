@@ -137,6 +137,7 @@ uint32_t alignment_bytes(const void* pointer) {
 
 // The descriptors of one product. cuBLASLt's matrices are column-major, and a row-major [R, C] is a column-major [C, R]: so it is asked for
 //   y^T [N, M] = op(w^T [K, N]) x^T [K, M], op = transpose, bias added to each column
+// and where w is given transposed, op = nothing.
 struct Problem {
   const CublasLt& lt;
   Owned<cublasLtMatmulDesc_t> product{nullptr, lt.desc_destroy};
@@ -194,15 +195,17 @@ struct Matrices {
   const void *w, *x;
   void* y;
   int64_t w_row_stride, x_row_stride, y_row_stride, M, N, K;
+  bool w_is_transposed;
 };
 
 // Types of values are those that the header gives for each attribute.
 void describe(const Matrices& matrices, cublasComputeType_t compute_type, cudaDataType_t scale_type, Problem* problem) {
   const int64_t M = matrices.M, N = matrices.N, K = matrices.K;
   problem->create_product(compute_type, scale_type);
-  problem->set(CUBLASLT_MATMUL_DESC_TRANSA, int32_t{CUBLAS_OP_T});
+  problem->set(CUBLASLT_MATMUL_DESC_TRANSA, matrices.w_is_transposed ? int32_t{CUBLAS_OP_N} : int32_t{CUBLAS_OP_T});
   problem->set(CUBLASLT_MATMUL_DESC_TRANSB, int32_t{CUBLAS_OP_N});
-  problem->create_layout(&problem->w, matrices.operand_type, N, K, matrices.w_row_stride);
+  const int64_t w_rows = matrices.w_is_transposed ? K : N, w_columns = matrices.w_is_transposed ? N : K;
+  problem->create_layout(&problem->w, matrices.operand_type, w_rows, w_columns, matrices.w_row_stride);
   problem->create_layout(&problem->x, matrices.operand_type, M, K, matrices.x_row_stride);
   problem->create_layout(&problem->y, matrices.result_type, M, N, matrices.y_row_stride);
 
@@ -271,8 +274,18 @@ Status gemm(const GemmArgs& args, const Context& context) {
   const Status status = prepare(context, &lt, &handle);
   if (status != Status::ok) return status;
   const cudaDataType_t type = data_type(args.type);
-  const Matrices matrices{type,   type,   args.w, args.x, args.y, args.w_row_stride, args.x_row_stride, args.y_row_stride,
-                          args.M, args.N, args.K};
+  const Matrices matrices{type,
+                          type,
+                          args.w,
+                          args.x,
+                          args.y,
+                          args.w_row_stride,
+                          args.x_row_stride,
+                          args.y_row_stride,
+                          args.M,
+                          args.N,
+                          args.K,
+                          args.w_is_transposed};
   Problem problem{*lt};
   // fp32 operands are multiplied as fp32: TF32 would be another compute type.
   describe(matrices, CUBLAS_COMPUTE_32F, CUDA_R_32F, &problem);
@@ -289,7 +302,7 @@ Status int8_gemm(const Int8GemmArgs& args, const Context& context) {
   const Status status = prepare(context, &lt, &handle);
   if (status != Status::ok) return status;
   const Matrices matrices{CUDA_R_8I,         CUDA_R_32I, args.w, args.x, args.y, args.w_row_stride,
-                          args.x_row_stride, args.N,     args.M, args.N, args.K};
+                          args.x_row_stride, args.N,     args.M, args.N, args.K, false};
   Problem problem{*lt};
   describe(matrices, CUBLAS_COMPUTE_32I, CUDA_R_32I, &problem);
   return multiply<int32_t>(problem, handle, matrices, args.workspace, context);

@@ -14,13 +14,14 @@ struct GemmArgs {
   FloatType type;
   const void* x;  // [M, K]
   int64_t x_row_stride;
-  const void* w;  // [N, K]
+  const void* w;  // [N, K], or [K, N] if w_is_transposed: w[n, k] is then in row k
   int64_t w_row_stride;
   const void* bias;  // [N] of `type` and aligned to gemm_bias_alignment, or null
   void* y;           // [M, N]
   int64_t y_row_stride;
   int64_t M, N, K;  // all at least 1
   void* workspace;  // gemm_workspace_bytes, aligned to workspace_alignment
+  bool w_is_transposed = false;
 };
 
 // cuBLASLt reads from the bias's address how it is aligned, says its header, but has been seen to choose kernels that read 16 bytes at once from

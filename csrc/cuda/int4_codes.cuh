@@ -14,14 +14,14 @@
 namespace torchao_ops::cuda {
 
 // The operand is code - 8, which is exact in every type and makes symmetric weights need nothing else; see Int4::offset.
-struct Int4 {
+struct Int4 : RowGroups<int4::Weight> {
   using Weight = int4::Weight;
   static constexpr int octet_words = 1;  // of 8 codes
 
   // Rows in memory.
   __host__ __device__ static const uint8_t* bytes(const Weight& w) { return w.packed; }
-  __host__ __device__ static int64_t& row_stride(Weight& w) { return w.packed_row_stride; }  // in bytes
-  __host__ __device__ static int64_t row_stride(const Weight& w) { return w.packed_row_stride; }
+  // In bytes. That of a single row means nothing, and need not be a multiple of anything.
+  __host__ __device__ static int64_t row_stride(const Weight& w) { return w.N == 1 ? 0 : w.packed_row_stride; }
   __host__ __device__ static int64_t row_bytes(const Weight& w) { return int4::packed_columns(w.K); }
 
   static Weight rows(Weight w, int64_t n, int64_t count) {
@@ -44,13 +44,9 @@ struct Int4 {
   }
   // One element, exactly as int4_dequantize has it in fp32.
   __device__ static float element(const Weight& w, int64_t n, int64_t k) {
-    const int64_t group = group_of(k, w.group_size);
+    const int64_t group = group_at(w, n, k);
     return (static_cast<float>(w.code(n, k)) - w.zero_point_at(n, group)) * w.scale_at(n, group);
   }
-
-  // Where a 16-byte piece of a chunk of a row lies in shared memory: lanes read 4 bytes each of 8 rows, two rows of 64 bytes cover the 32 banks, so
-  // pairs of rows differ.
-  __device__ __forceinline__ static int permuted(int row, int piece) { return piece ^ (row >> 1 & 3); }
 
   // The fragments of 16 rows and 32 columns: this lane has the octet `lo` of row g and `hi` of row g + 8. The columns are taken in the order that
   // costs no shuffling of codes, and order_octet brings x into the same: register j of a 16-bit operand is the pair (j, j + 4).
@@ -84,8 +80,8 @@ struct Int4 {
   static constexpr int int8_factor = 16;
 
   // The codes of an octet, minus 8, as fp32.
-  __device__ __forceinline__ static void operands(const Weight& w, const uint8_t* row, int64_t k, float (&values)[8]) {
-    const uint32_t codes = load_int4_octet(row, k, w.K);
+  __device__ __forceinline__ static void operands(const Weight& w, int64_t n, int64_t k, float (&values)[8]) {
+    const uint32_t codes = load_int4_octet(bytes(w) + n * row_stride(w), k, w.K);
 #pragma unroll
     for (int i = 0; i < 8; ++i)
       values[i] = static_cast<float>(static_cast<int>(codes >> 4 * i & 15) - int4::symmetric_zero_point);

@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(32 * groups_per_block) int4_group_parameters_k
 }
 
 // A thread makes a byte, from the scale and zero point that were stored. Its two codes may lie in two groups.
-__global__ void __launch_bounds__(matrix_block_columns* matrix_block_rows) int4_pack_kernel(Int4QuantizeArgs args, int64_t G) {
+__global__ void __launch_bounds__(matrix_threads) int4_pack_kernel(Int4QuantizeArgs args, int64_t G) {
   const int64_t columns = int4::packed_columns(args.K);
   for_each_in_matrix(args.N, columns, [&](int64_t n, int64_t column) {
     uint32_t byte = 0;
@@ -65,7 +65,7 @@ Status int4_quantize(const Int4QuantizeArgs& args, const Context& context) {
   status = launch("int4_group_parameters_kernel", int4_group_parameters_kernel, group_grid(args.N, G), group_block(), 0,
                   context.stream, args, G);
   if (status != Status::ok) return status;
-  return launch("int4_pack_kernel", int4_pack_kernel, matrix_grid(args.N, int4::packed_columns(args.K)), matrix_block(), 0,
+  return launch("int4_pack_kernel", int4_pack_kernel, matrix_grid(args.N, int4::packed_columns(args.K)), matrix_block(args.N), 0,
                 context.stream, args, G);
 }
 

@@ -16,14 +16,14 @@
 namespace torchao_ops::cuda {
 
 // The operand is the code, which is exact in every type.
-struct Int8 {
+struct Int8 : RowGroups<int8::Weight> {
   using Weight = int8::Weight;
   static constexpr int octet_words = 2;  // of 4 codes
 
   // Rows in memory.
   __host__ __device__ static const uint8_t* bytes(const Weight& w) { return reinterpret_cast<const uint8_t*>(w.codes); }
-  __host__ __device__ static int64_t& row_stride(Weight& w) { return w.row_stride; }  // in bytes
-  __host__ __device__ static int64_t row_stride(const Weight& w) { return w.row_stride; }
+  // In bytes. That of a single row means nothing, and need not be a multiple of anything.
+  __host__ __device__ static int64_t row_stride(const Weight& w) { return w.N == 1 ? 0 : w.row_stride; }
   __host__ __device__ static int64_t row_bytes(const Weight& w) { return w.K; }
 
   static Weight rows(Weight w, int64_t n, int64_t count) {
@@ -42,12 +42,8 @@ struct Int8 {
   __device__ static float offset(const Weight&, int64_t, int64_t) { return 0; }
   // One element, exactly as int8_dequantize has it in fp32.
   __device__ static float element(const Weight& w, int64_t n, int64_t k) {
-    return static_cast<float>(w.code(n, k)) * w.scale_at(n, group_of(k, w.group_size));
+    return static_cast<float>(w.code(n, k)) * w.scale_at(n, group_at(w, n, k));
   }
-
-  // Where a 16-byte piece of a chunk of a row lies in shared memory: half a warp reads 8 bytes each of 4 rows, which are two adjacent pieces, and two
-  // rows of 64 bytes cover the 32 banks, so pairs of rows have their pairs of pieces exchanged.
-  __device__ __forceinline__ static int permuted(int row, int piece) { return piece ^ (row & 2); }
 
   // The fragments of 16 rows and 32 columns: this lane has the octet `lo` of row g and `hi` of row g + 8. The columns are taken in the order that
   // costs no shuffling of codes, and order_octet brings x into the same: a 16-bit operand has the pairs (0, 2), (1, 3), (4, 6), (5, 7).
@@ -83,8 +79,8 @@ struct Int8 {
   static constexpr int int8_factor = 1;
 
   // The codes of an octet as fp32, 0 from K on.
-  __device__ __forceinline__ static void operands(const Weight& w, const uint8_t* row, int64_t k, float (&values)[8]) {
-    const uint64_t codes = load_int8_octet(row, k, w.K);
+  __device__ __forceinline__ static void operands(const Weight& w, int64_t n, int64_t k, float (&values)[8]) {
+    const uint64_t codes = load_int8_octet(bytes(w) + n * row_stride(w), k, w.K);
 #pragma unroll
     for (int i = 0; i < 8; ++i) values[i] = static_cast<float>(static_cast<int8_t>(codes >> 8 * i));
   }

@@ -78,13 +78,20 @@ TORCHAO_OPS_CONSTEXPR int mma_sum_bytes(const MmaShape& shape) {
   return shape.warps_k * shape.block_m() * mma_sum_row(shape) * static_cast<int>(sizeof(float));
 }
 
-// The octet that lane t of the four of row g has in a step of row g + 8 * eight, in a stage of a warp's ring. The 16-byte pieces of a row are permuted so
-// that lanes that read at the same time find them in different banks.
+// Where a 16-byte piece of a chunk of a row lies in shared memory. Two rows of 64 bytes cover the 32 banks.
+template <class Format>
+__device__ __forceinline__ int permuted(int row, int piece) {
+  // Lanes read 4 bytes each of 8 rows: pairs of rows differ. Or half a warp reads 8 bytes each of 4 rows, which are two adjacent pieces: pairs of rows
+  // have their pairs of pieces exchanged.
+  return Format::octet_words == 1 ? piece ^ (row >> 1 & 3) : piece ^ (row & 2);
+}
+
+// The octet that lane t of the four of row g has in a step of row g + 8 * eight, in a stage of a warp's ring.
 template <class Format>
 __device__ __forceinline__ void read_octet(const uint8_t* stage, int g, int eight, int step, int t,
                                            uint32_t (&octet)[Format::octet_words]) {
   const int byte = 4 * Format::octet_words * (4 * step + t);  // of the chunk
-  const uint8_t* place = stage + (8 * eight + g) * chunk_bytes + 16 * Format::permuted(g, byte / 16) + byte % 16;
+  const uint8_t* place = stage + (8 * eight + g) * chunk_bytes + 16 * permuted<Format>(g, byte / 16) + byte % 16;
   if constexpr (Format::octet_words == 1) {
     octet[0] = *reinterpret_cast<const uint32_t*>(place);
   } else {
@@ -102,7 +109,7 @@ class WeightCopies {
                 16 * (lane % 4)),
         rows_step_(8 * Format::row_stride(args.product.weight)),
         row_left_(static_cast<int>(Format::row_bytes(args.product.weight)) - 16 * (lane % 4)),
-        destination_(lane / 4 * chunk_bytes + 16 * Format::permuted(lane / 4, lane % 4)),
+        destination_(lane / 4 * chunk_bytes + 16 * permuted<Format>(lane / 4, lane % 4)),
         rows_(rows_below(args.product.weight.N - warp_row - lane / 4)),
         copies_16_(args.copies_16) {
     const int64_t rows = args.product.weight.N - warp_row;
@@ -205,7 +212,7 @@ __device__ __forceinline__ void stage_parameters(const MmaArgs<Format>& args, in
     const int64_t n = n0 + row, k = int64_t{first_chunk} * chunk_k<Format> + (int64_t{piece} << args.piece_shift) * step_k;
     float2 value = make_float2(0, 0);
     if (n < w.N && k < w.K) {
-      const int64_t group = group_of(k, w.group_size);
+      const int64_t group = Format::group_at(w, n, k);
       value = make_float2(Format::scale(w, n, group), Format::offset(w, n, group));
     }
     *reinterpret_cast<float2*>(parameters + piece * layout.parameter_row + row * sizeof(float2)) = value;
@@ -353,18 +360,18 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
 
 // ---- host side ----
 
-// Whether the kernel can read the weight: rows aligned to 4 bytes, groups that are made of whole steps or are the whole row.
+// Whether the kernel can read the weight: rows aligned to 4 bytes, each step in one group.
 template <class Format>
 bool supports_mm_mma(const typename Format::Weight& w) {
-  return reinterpret_cast<uintptr_t>(Format::bytes(w)) % 4 == 0 && (Format::row_stride(w) % 4 == 0 || w.N == 1) &&
-         (w.group_size % step_k == 0 || w.group_size >= w.K);
+  return reinterpret_cast<uintptr_t>(Format::bytes(w)) % 4 == 0 && Format::row_stride(w) % 4 == 0 &&
+         Format::in_one_group(w, step_k);
 }
 
 // log2 of the steps in a piece: as many as always lie in one group and in one chunk.
 template <class Format>
-int mma_piece_shift(int64_t group_size, int64_t K) {
+int mma_piece_shift(const typename Format::Weight& w) {
   int shift = 0;
-  while (2 << shift <= chunk_steps<Format> && (group_size >= K || group_size % ((2 << shift) * step_k) == 0)) ++shift;
+  while (2 << shift <= chunk_steps<Format> && Format::in_one_group(w, (2 << shift) * step_k)) ++shift;
   return shift;
 }
 
@@ -389,10 +396,10 @@ Status launch_mm_mma(MmaArgs<Format> args, const MmaPlan& plan, const Context& c
   const typename Format::Weight& w = args.product.weight;
   const int64_t M = args.product.mm.M;
   const int m_rows = static_cast<int>(M < shape.block_m() ? M : shape.block_m());
-  args.piece_shift = mma_piece_shift<Format>(w.group_size, w.K);
+  args.piece_shift = mma_piece_shift<Format>(w);
   args.slab_chunks = mma_slab_chunks<Format, Dot>(shape, m_rows, args.piece_shift, context.device);
   args.split_chunks = static_cast<int>(plan.split.split_chunks);
-  args.copies_16 = reinterpret_cast<uintptr_t>(Format::bytes(w)) % 16 == 0 && (Format::row_stride(w) % 16 == 0 || w.N == 1);
+  args.copies_16 = reinterpret_cast<uintptr_t>(Format::bytes(w)) % 16 == 0 && Format::row_stride(w) % 16 == 0;
   if (args.slab_chunks == 0) {
     return set_last_error(Status::cuda_failed, "mm_mma_kernel", "this device has too little shared memory");
   }
@@ -427,8 +434,6 @@ Status run_mm_mma(const Product<Format>& product, const uint8_t* x8, int64_t x8_
   for (int64_t m = 0; m < product.mm.M; m += plan.rows_per_launch) {
     MmaArgs<Format> args{};
     args.product = product;
-    if (product.weight.N == 1)
-      Format::row_stride(args.product.weight) = 0;  // means nothing, and need not be a multiple of anything
     args.product.mm.M = product.mm.M - m < plan.rows_per_launch ? product.mm.M - m : plan.rows_per_launch;
     args.product.mm.x = static_cast<const uint8_t*>(product.mm.x) + m * product.mm.x_row_stride * x_size;
     args.product.mm.y = static_cast<uint8_t*>(product.mm.y) + m * product.weight.N * x_size;

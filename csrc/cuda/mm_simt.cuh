@@ -59,15 +59,14 @@ __global__ void __launch_bounds__(simt_threads, 1) mm_simt_kernel(Product<Format
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int64_t n = int64_t{blockIdx.x} * simt_warps + threadIdx.x / 32;
   if (n >= w.N) return;
-  const uint8_t* row = Format::bytes(w) + n * Format::row_stride(w);
   for (int64_t m0 = int64_t{blockIdx.y} * MRows; m0 < product.mm.M; m0 += int64_t{gridDim.y} * MRows) {
     const int64_t last_row = product.mm.M - 1;  // takes the place of rows that do not exist
     Total sums[MRows] = {};
     for (int64_t k = 8 * lane; k < w.K; k += 8 * 32) {
-      const int64_t group = group_of(k, w.group_size), last_k = k + 8 < w.K ? k + 7 : w.K - 1;
-      if (WholeRow || group == group_of(last_k, w.group_size)) {
+      const int64_t group = Format::group_at(w, n, k), last_k = k + 8 < w.K ? k + 7 : w.K - 1;
+      if (WholeRow || group == Format::group_at(w, n, last_k)) {
         float operands[8];
-        Format::operands(w, row, k, operands);
+        Format::operands(w, n, k, operands);
         float scale = 1, offset = 0;
         if constexpr (!WholeRow) {
           scale = Format::scale(w, n, group);

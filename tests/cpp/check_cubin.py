@@ -104,6 +104,9 @@ KERNELS = [
     Row(r"int4_group_parameters_kernel"),
     Row(r"int4_pack_kernel"),
     Row(r"int8_quantize_kernel"),
+    Row(r"nf4_quantize_kernel"),
+    Row(r"nf4_absmax_mean_kernel", instructions={r"DADD": 1}),
+    Row(r"nf4_quantize_absmax_kernel"),
     Row(r"quantize_activations_kernel<", instructions={r"LDG\.E\.128": 1}),
 ]
 

@@ -63,7 +63,7 @@ struct Case {
   int64_t M = 3, N = 5, K = 7;
   int64_t x_gap = 0, w_gap = 0, y_gap = 0;           // between rows
   int64_t x_offset = 0, w_offset = 0, y_offset = 0;  // elements from an aligned address
-  bool bias = true;
+  bool bias = true, w_is_transposed = false;
 };
 
 // Small integers, all different enough to tell every transposition: sums are exact in fp32, and below 256 in bf16, too.
@@ -74,16 +74,20 @@ int64_t bias_value(int64_t n) { return n % 11 - 5; }
 constexpr float untouched = 99;
 
 std::string multiply(const Case& c) {
-  const int64_t x_stride = c.K + c.x_gap, w_stride = c.K + c.w_gap, y_stride = c.N + c.y_gap;
-  Elements x(c.type, c.M * x_stride, c.x_offset), w(c.type, c.N * w_stride, c.w_offset), y(c.type, c.M * y_stride, c.y_offset);
+  const int64_t w_rows = c.w_is_transposed ? c.K : c.N, w_columns = c.w_is_transposed ? c.N : c.K;
+  const int64_t x_stride = c.K + c.x_gap, w_stride = w_columns + c.w_gap, y_stride = c.N + c.y_gap;
+  Elements x(c.type, c.M * x_stride, c.x_offset), w(c.type, w_rows * w_stride, c.w_offset), y(c.type, c.M * y_stride, c.y_offset);
   Elements bias(c.type, c.N, 0), workspace(FloatType::f32, 1, 0);
   for (int64_t m = 0; m < c.M; ++m) {
     for (int64_t k = 0; k < x_stride; ++k) x.set(m * x_stride + k, k < c.K ? static_cast<float>(x_value(m, k)) : untouched);
   }
-  for (int64_t n = 0; n < c.N; ++n) {
-    for (int64_t k = 0; k < w_stride; ++k) w.set(n * w_stride + k, k < c.K ? static_cast<float>(w_value(n, k)) : untouched);
-    bias.set(n, static_cast<float>(bias_value(n)));
+  for (int64_t row = 0; row < w_rows; ++row) {
+    for (int64_t column = 0; column < w_stride; ++column) {
+      const int64_t value = c.w_is_transposed ? w_value(column, row) : w_value(row, column);
+      w.set(row * w_stride + column, column < w_columns ? static_cast<float>(value) : untouched);
+    }
   }
+  for (int64_t n = 0; n < c.N; ++n) bias.set(n, static_cast<float>(bias_value(n)));
   for (int64_t i = 0; i < c.M * y_stride; ++i) y.set(i, untouched);
 
   GemmArgs args{};
@@ -99,6 +103,7 @@ std::string multiply(const Case& c) {
   args.N = c.N;
   args.K = c.K;
   args.workspace = workspace.data();
+  args.w_is_transposed = c.w_is_transposed;
   if (cuda::gemm(args, context_of(0)) != Status::ok) return cuda::last_error();
 
   for (int64_t m = 0; m < c.M; ++m) {
@@ -134,9 +139,11 @@ TEST_F(Gemm, IsTheProductInEveryTypeAndSize) {
       for (const int64_t N : {1, 3, 16}) {
         for (const int64_t K : {1, 5, 24}) {
           for (const bool bias : {false, true}) {
-            Case c;
-            c.type = type, c.M = M, c.N = N, c.K = K, c.bias = bias;
-            EXPECT_EQ(multiply(c), "") << M << " " << N << " " << K << " bias " << bias;
+            for (const bool transposed : {false, true}) {
+              Case c;
+              c.type = type, c.M = M, c.N = N, c.K = K, c.bias = bias, c.w_is_transposed = transposed;
+              EXPECT_EQ(multiply(c), "") << M << " " << N << " " << K << " bias " << bias << " transposed " << transposed;
+            }
           }
         }
       }
@@ -154,6 +161,8 @@ TEST_F(Gemm, RowsMayLieApartAndBeginAnywhere) {
           (operand == 0 ? c.x_gap : operand == 1 ? c.w_gap : c.y_gap) = gap;
           (operand == 0 ? c.x_offset : operand == 1 ? c.w_offset : c.y_offset) = offset;
           EXPECT_EQ(multiply(c), "") << "operand " << operand << " gap " << gap << " offset " << offset;
+          c.w_is_transposed = true;
+          EXPECT_EQ(multiply(c), "") << "operand " << operand << " gap " << gap << " offset " << offset << " transposed";
         }
       }
     }

@@ -140,6 +140,7 @@ inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selector) {
 
 inline int __popc(unsigned value) { return __builtin_popcount(value); }
 inline int __ffs(int value) { return __builtin_ffs(value); }
+inline int __ffsll(long long value) { return __builtin_ffsll(value); }
 inline int __clz(int value) { return value == 0 ? 32 : __builtin_clz(static_cast<unsigned>(value)); }
 
 // a * b + c over the four bytes of a and b.

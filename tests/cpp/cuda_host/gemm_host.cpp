@@ -10,8 +10,10 @@ bool gemm_is_available() { return true; }
 Status gemm(const GemmArgs& args, const Context&) {
   std::vector<double> x(static_cast<size_t>(args.K)), w(static_cast<size_t>(args.N * args.K));
   for (int64_t n = 0; n < args.N; ++n) {
-    for (int64_t k = 0; k < args.K; ++k)
-      w[static_cast<size_t>(n * args.K + k)] = load_float(args.w, args.type, n * args.w_row_stride + k);
+    for (int64_t k = 0; k < args.K; ++k) {
+      const int64_t i = args.w_is_transposed ? k * args.w_row_stride + n : n * args.w_row_stride + k;
+      w[static_cast<size_t>(n * args.K + k)] = load_float(args.w, args.type, i);
+    }
   }
   for (int64_t m = 0; m < args.M; ++m) {
     for (int64_t k = 0; k < args.K; ++k) x[static_cast<size_t>(k)] = load_float(args.x, args.type, m * args.x_row_stride + k);

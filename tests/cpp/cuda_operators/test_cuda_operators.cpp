@@ -45,7 +45,7 @@ Status gemm(const GemmArgs& args, const Context& context) {
       double sum = args.bias == nullptr ? 0 : load_float(args.bias, args.type, n);
       for (int64_t k = 0; k < args.K; ++k) {
         sum += double{load_float(args.x, args.type, m * args.x_row_stride + k)} *
-               load_float(args.w, args.type, n * args.w_row_stride + k);
+               load_float(args.w, args.type, args.w_is_transposed ? k * args.w_row_stride + n : n * args.w_row_stride + k);
       }
       store_float(static_cast<float>(sum), args.y, args.type, m * args.y_row_stride + n);
     }

@@ -1,0 +1,12 @@
+// nf4_mm on a CUDA device.
+#pragma once
+
+#include "csrc/cuda/device.h"
+#include "csrc/spec/nf4_mm.h"
+
+namespace torchao_ops::cuda {
+
+int64_t nf4_mm_workspace_bytes(const Nf4MmArgs& args, const Device& device);
+Status nf4_mm(const Nf4MmArgs& args, const Context& context);
+
+}  // namespace torchao_ops::cuda

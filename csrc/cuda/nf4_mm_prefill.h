@@ -1,0 +1,13 @@
+// nf4_mm for many rows of x: the weight is dequantized to x's type in the workspace, and cuBLASLt multiplies.
+#pragma once
+
+#include "csrc/cuda/device.h"
+#include "csrc/spec/nf4_mm.h"
+
+namespace torchao_ops::cuda {
+
+// A bias of another type than x's is rounded to it first.
+int64_t nf4_mm_prefill_workspace_bytes(const Nf4MmArgs& args, const Device& device);
+Status nf4_mm_prefill(const Nf4MmArgs& args, const Context& context);
+
+}  // namespace torchao_ops::cuda
