@@ -59,37 +59,45 @@ struct Nf4Operands<__half> {
                                            0x2d18, 0x3126, 0x33e0, 0x3568, 0x370d, 0x3880, 0x39c9, 0x3c00};
 };
 
-// Codes look up their operands in registers: a byte permutation takes four of eight bytes, by three bits of each of four codes. Per octet that is 16
-// permutations and 5 other instructions, of which a multiprocessor starts two in a cycle: 168 cycles for a warp's chunk of 2 KiB, which an H200's share
-// of memory brings in 99 cycles and an H100's in 142. A table of pairs for all bytes, in shared memory, would take 64 reads of it for a chunk, beside
-// 48 for other things; with one copy of the table for all lanes some 3.4 cycles each, because of lanes that meet in a bank. Copies enough to be
-// better, 16 of 1 KiB, leave no room for x in the 99 KiB that a block of compute capability 8.6 has. Estimated, not measured.
+// Their low bytes and their high ones, four codes in a word. They are read from memory, once for each chunk: what are constants for the compiler it copies
+// to a register again for each use.
+struct Nf4Tables {
+  uint4 of_byte[2];
+};
+template <class Element>
+constexpr uint4 nf4_table(int byte) {
+  uint32_t words[4] = {};
+  for (int code = 0; code < 16; ++code) {
+    words[code / 4] |= static_cast<uint32_t>(Nf4Operands<Element>::of_code[code] >> 8 * byte & 0xff) << 8 * (code % 4);
+  }
+  return {words[0], words[1], words[2], words[3]};
+}
+template <class Element>
+__device__ const Nf4Tables nf4_tables = {{nf4_table<Element>(0), nf4_table<Element>(1)}};
+
+// The operands of an octet's codes in pairs, the even element first.
+//
+// Codes look them up in registers: a byte permutation takes four of eight bytes, by three bits of each of four codes. With 16 permutations and 5 other
+// instructions an octet, a warp's chunk of 2 KiB takes a multiprocessor some 195 cycles (390 instructions in the loop's code for sm_90a, of which two
+// start in a cycle). An H200's share of memory brings it in 99 cycles and an H100's in 142. A table of pairs for all bytes, in shared memory, would be read
+// 64 times for a chunk, some 3.4 cycles each because of lanes that meet in a bank, besides the 48 cycles that shared memory is busy as it is. To be better,
+// it would have to be there 16 times, 16 KiB that do not fit the 99 KiB of a block of compute capability 8.6. Estimated, not measured.
 template <class Element>
 __device__ __forceinline__ void nf4_pairs(uint32_t octet, uint32_t (&pairs)[4]) {
-  // Four codes' operands, their low bytes or their high ones.
-  constexpr auto bytes = [](int code, int byte) {
-    uint32_t four = 0;
-    for (int i = 0; i < 4; ++i) {
-      four |= static_cast<uint32_t>(Nf4Operands<Element>::of_code[code + i] >> 8 * byte & 0xff) << 8 * i;
-    }
-    return four;
-  };
-  constexpr uint32_t table[2][4] = {{bytes(0, 0), bytes(4, 0), bytes(8, 0), bytes(12, 0)},
-                                    {bytes(0, 1), bytes(4, 1), bytes(8, 1), bytes(12, 1)}};
-  const uint32_t low_bits = octet & 0x77777777u;                              // the code within its half of the table
-  const uint32_t halves = ptx::and_or(octet >> 1, 0x44444444u, 0x32103210u);  // for each of four, which half it is in
+  const uint32_t places = octet & 0x77777777u;                                // of four codes, each in its half of the table
+  const uint32_t halves = ptx::and_or(octet >> 1, 0x44444444u, 0x32103210u);  // and which half that is
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     uint32_t found[2];
 #pragma unroll
     for (int byte = 0; byte < 2; ++byte) {
-      const uint32_t in_first = __byte_perm(table[byte][0], table[byte][1], low_bits >> 16 * i);
-      const uint32_t in_second = __byte_perm(table[byte][2], table[byte][3], low_bits >> 16 * i);
-      found[byte] = __byte_perm(in_first, in_second, halves >> 16 * i);
+      const uint4 table = __ldg(&nf4_tables<Element>.of_byte[byte]);
+      const uint32_t in_first = ptx::permute(table.x, table.y, places >> 16 * i);
+      const uint32_t in_second = ptx::permute(table.z, table.w, places >> 16 * i);
+      found[byte] = ptx::permute(in_first, in_second, halves >> 16 * i);
     }
-    // The even element is the high nibble.
-    pairs[2 * i] = __byte_perm(found[0], found[1], 0x4051);
-    pairs[2 * i + 1] = __byte_perm(found[0], found[1], 0x6273);
+    pairs[2 * i] = ptx::permute(found[0], found[1], 0x4051);  // the even element is the high nibble
+    pairs[2 * i + 1] = ptx::permute(found[0], found[1], 0x6273);
   }
 }
 

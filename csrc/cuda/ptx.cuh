@@ -59,6 +59,14 @@ __device__ __forceinline__ uint32_t and_or(uint32_t a, uint32_t b, uint32_t c) {
   return d;
 }
 
+// Byte i of the result is that of the eight in b:a that nibble i of the selector names; bit 3 of a nibble must be 0. __byte_perm, which ignores that bit,
+// adds instructions that clear it.
+__device__ __forceinline__ uint32_t permute(uint32_t a, uint32_t b, uint32_t selector) {
+  uint32_t d;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(selector));
+  return d;
+}
+
 // Copies from global to shared memory in the background, both aligned to the size; of the source only the first source_bytes are read, the rest
 // of the destination becomes zero. What it wrote is visible to the thread after cp_async_wait, to others after a barrier as well.
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, int source_bytes) {

@@ -33,14 +33,33 @@ std::vector<Operand> operands_of(int8::Weight& w) {
           matrix(w.scale, Role::input, w.N, group_count(w.K, w.group_size), w.scale_row_stride, size_of(w.scale_type))};
 }
 
+std::vector<Operand> operands_of(nf4::Weight& w) {
+  const int64_t blocks = ceil_div(w.N * w.K, w.group_size);
+  std::vector<Operand> operands{array(w.packed, Role::input, nf4::packed_bytes(w.N * w.K), 1)};
+  if (w.absmax_code == nullptr) {
+    operands.push_back(array(w.absmax, Role::input, blocks, size_of(w.absmax_type)));
+    return operands;
+  }
+  operands.push_back(array(w.absmax, Role::input, blocks, 1));
+  operands.push_back(array(w.absmax_code, Role::input, 256, sizeof(float)));
+  operands.push_back(array(w.nested_absmax, Role::input, ceil_div(blocks, w.nested_block_size), sizeof(float)));
+  operands.push_back(array(w.absmax_offset, Role::input, 1, sizeof(float)));
+  return operands;
+}
+
+// Of x [M, x_columns] and y [M, y_columns].
 template <class Args>
-std::vector<Operand> operands_of_product(Args& args) {
+std::vector<Operand> operands_of_product(Args& args, int64_t x_columns, int64_t y_columns) {
   MmArgs& mm = args.mm;
   std::vector<Operand> operands = operands_of(args.weight);
-  operands.push_back(matrix(mm.x, Role::input, mm.M, args.weight.K, mm.x_row_stride, size_of(mm.x_type)));
-  operands.push_back(array(mm.bias, Role::input, args.weight.N, size_of(mm.bias_type)));
-  operands.push_back(array(mm.y, Role::output, mm.M * args.weight.N, size_of(mm.x_type)));
+  operands.push_back(matrix(mm.x, Role::input, mm.M, x_columns, mm.x_row_stride, size_of(mm.x_type)));
+  operands.push_back(array(mm.bias, Role::input, y_columns, size_of(mm.bias_type)));
+  operands.push_back(array(mm.y, Role::output, mm.M * y_columns, size_of(mm.x_type)));
   return operands;
+}
+template <class Args>
+std::vector<Operand> operands_of_product(Args& args) {
+  return operands_of_product(args, args.weight.K, args.weight.N);
 }
 
 template <class Args>
@@ -56,6 +75,9 @@ std::vector<Operand> operands_of(Int4MmArgs& args) { return operands_of_product(
 std::vector<Operand> operands_of(Int8MmArgs& args) { return operands_of_product(args); }
 std::vector<Operand> operands_of(Int4DequantizeArgs& args) { return operands_of_dequantize(args); }
 std::vector<Operand> operands_of(Int8DequantizeArgs& args) { return operands_of_dequantize(args); }
+std::vector<Operand> operands_of(Nf4MmArgs& args) { return operands_of_product(args); }
+std::vector<Operand> operands_of_transposed(Nf4MmArgs& args) { return operands_of_product(args, args.weight.N, args.weight.K); }
+std::vector<Operand> operands_of(Nf4DequantizeArgs& args) { return operands_of_dequantize(args); }
 
 std::vector<Operand> operands_of(Int4QuantizeArgs& args) {
   const int64_t groups = args.N * group_count(args.K, args.group_size), element_bytes = size_of(args.type);
@@ -69,6 +91,19 @@ std::vector<Operand> operands_of(Int8QuantizeArgs& args) {
   return {matrix(args.weight, Role::input, args.N, args.K, args.weight_row_stride, element_bytes),
           array(args.codes, Role::output, args.N * args.K, 1),
           array(args.scale, Role::output, args.N * group_count(args.K, args.group_size), element_bytes)};
+}
+
+std::vector<Operand> operands_of(Nf4QuantizeArgs& args) {
+  return {array(args.weight, Role::input, args.count, size_of(args.type)),
+          array(args.packed, Role::output, nf4::packed_bytes(args.count), 1),
+          array(args.absmax, Role::output, ceil_div(args.count, args.block_size), sizeof(float))};
+}
+
+std::vector<Operand> operands_of(Nf4QuantizeAbsmaxArgs& args) {
+  return {array(args.absmax, Role::input, args.count, size_of(args.type)), array(args.codes, Role::output, args.count, 1),
+          array(args.absmax_code, Role::output, 256, sizeof(float)),
+          array(args.nested_absmax, Role::output, ceil_div(args.count, args.nested_block_size), sizeof(float)),
+          array(args.offset, Role::output, 1, sizeof(float))};
 }
 
 int multiprocessors_for(const Operand& weight, const cuda::Device& device) {

@@ -12,6 +12,10 @@
 #include "csrc/spec/int8_dequantize.h"
 #include "csrc/spec/int8_mm.h"
 #include "csrc/spec/int8_quantize.h"
+#include "csrc/spec/nf4_dequantize.h"
+#include "csrc/spec/nf4_mm.h"
+#include "csrc/spec/nf4_quantize.h"
+#include "csrc/spec/nf4_quantize_absmax.h"
 #include "csrc/spec/parallel.h"
 #include "tests/cpp/cuda_memory.h"
 
@@ -31,6 +35,11 @@ std::vector<Operand> operands_of(Int4DequantizeArgs& args);
 std::vector<Operand> operands_of(Int8MmArgs& args);
 std::vector<Operand> operands_of(Int8QuantizeArgs& args);
 std::vector<Operand> operands_of(Int8DequantizeArgs& args);
+std::vector<Operand> operands_of(Nf4MmArgs& args);
+std::vector<Operand> operands_of_transposed(Nf4MmArgs& args);
+std::vector<Operand> operands_of(Nf4QuantizeArgs& args);
+std::vector<Operand> operands_of(Nf4QuantizeAbsmaxArgs& args);
+std::vector<Operand> operands_of(Nf4DequantizeArgs& args);
 
 // The operands on the device, and the args' pointers set to them.
 class OnDevice {
@@ -44,10 +53,13 @@ class OnDevice {
 };
 
 template <class Args>
+using OperandsOf = std::vector<Operand> (*)(Args& args);
+
+template <class Args, OperandsOf<Args> operands_of_args = operands_of>
 bool fits_on_device(const Args& host) {
   Args args = host;
   int64_t bytes = 0;
-  for (const Operand& operand : operands_of(args)) bytes += operand.host.bytes();
+  for (const Operand& operand : operands_of_args(args)) bytes += operand.host.bytes();
   return fits_on_device(bytes);
 }
 
@@ -57,11 +69,11 @@ int multiprocessors_for(const Operand& weight, const cuda::Device& device);
 
 // Runs a CUDA kernel on host operands.
 template <class Args, Status (*kernel)(const Args&, const cuda::Context&),
-          int64_t (*workspace_bytes)(const Args&, const cuda::Device&)>
+          int64_t (*workspace_bytes)(const Args&, const cuda::Device&), OperandsOf<Args> operands_of_args = operands_of>
 Status run_cuda(const Args& host, const Parallel&) {
   cuda::Context context = test_context();
   Args args = host;
-  const std::vector<Operand> host_operands = operands_of(args);
+  const std::vector<Operand> host_operands = operands_of_args(args);
   context.device.multiprocessors = multiprocessors_for(host_operands.front(), context.device);
   const OnDevice operands(host_operands, context.stream);
   // A workspace is aligned, and what lies beyond its end is somebody else's.

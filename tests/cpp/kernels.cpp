@@ -20,6 +20,14 @@
 #include "csrc/cuda/int8_mm_prefill.h"
 #include "csrc/cuda/int8_mm_simt.h"
 #include "csrc/cuda/int8_quantize.h"
+#include "csrc/cuda/nf4_dequantize.h"
+#include "csrc/cuda/nf4_mm.h"
+#include "csrc/cuda/nf4_mm_mma.h"
+#include "csrc/cuda/nf4_mm_prefill.h"
+#include "csrc/cuda/nf4_mm_simt.h"
+#include "csrc/cuda/nf4_mm_transposed.h"
+#include "csrc/cuda/nf4_quantize.h"
+#include "csrc/cuda/nf4_quantize_absmax.h"
 #include "tests/cpp/cuda_kernels.h"
 #else
 #include "csrc/cpu/int4_dequantize.h"
@@ -61,6 +69,9 @@ bool fits_and(const Args& args) {
 template <class Args>
 bool fits_prefill(const Args& args) {
   return args.mm.M > 0 && args.weight.N > 0 && args.weight.K > 0 && cuda::gemm_is_available() && fits_on_device(args);
+}
+bool fits_transposed(const Nf4MmArgs& args) {
+  return cuda::gemm_is_available() && fits_on_device<Nf4MmArgs, operands_of_transposed>(args);
 }
 
 const Int4MmKernel all_int4_mm[] = {
@@ -122,6 +133,35 @@ const Int8QuantizeKernel all_int8_quantize[] = {
 const Int8DequantizeKernel all_int8_dequantize[] = {
     {"cuda_int8_dequantize", Needs::cuda, fits<Int8DequantizeArgs>,
      run_cuda<Int8DequantizeArgs, cuda::int8_dequantize, no_workspace>},
+};
+
+const Nf4MmKernel all_nf4_mm[] = {
+    {"cuda_nf4_mm", Needs::cuda, fits<Nf4MmArgs>, run_cuda<Nf4MmArgs, cuda::nf4_mm, cuda::nf4_mm_workspace_bytes>,
+     batch_invariant()},
+    {"cuda_nf4_mm_mma", Needs::cuda, fits_and<Nf4MmArgs, cuda::supports_nf4_mm_mma>,
+     run_cuda<Nf4MmArgs, cuda::nf4_mm_mma, cuda::nf4_mm_mma_workspace_bytes>, batch_invariant()},
+    {"cuda_nf4_mm_simt", Needs::cuda, fits<Nf4MmArgs>, run_cuda<Nf4MmArgs, cuda::nf4_mm_simt, cuda::nf4_mm_simt_workspace_bytes>},
+    {"cuda_nf4_mm_prefill", Needs::cuda, fits_prefill<Nf4MmArgs>,
+     run_cuda<Nf4MmArgs, cuda::nf4_mm_prefill, cuda::nf4_mm_prefill_workspace_bytes>, false},
+};
+
+const Nf4MmKernel all_nf4_mm_transposed[] = {
+    {"cuda_nf4_mm_transposed", Needs::cuda, fits_transposed,
+     run_cuda<Nf4MmArgs, cuda::nf4_mm_transposed, cuda::nf4_mm_transposed_workspace_bytes, operands_of_transposed>, false},
+};
+
+const Nf4QuantizeKernel all_nf4_quantize[] = {
+    {"cuda_nf4_quantize", Needs::cuda, fits<Nf4QuantizeArgs>, run_cuda<Nf4QuantizeArgs, cuda::nf4_quantize, no_workspace>},
+};
+
+const Nf4QuantizeAbsmaxKernel all_nf4_quantize_absmax[] = {
+    {"cuda_nf4_quantize_absmax", Needs::cuda, fits<Nf4QuantizeAbsmaxArgs>,
+     run_cuda<Nf4QuantizeAbsmaxArgs, cuda::nf4_quantize_absmax, no_workspace>},
+};
+
+const Nf4DequantizeKernel all_nf4_dequantize[] = {
+    {"cuda_nf4_dequantize", Needs::cuda, fits<Nf4DequantizeArgs>,
+     run_cuda<Nf4DequantizeArgs, cuda::nf4_dequantize, no_workspace>},
 };
 
 #else
@@ -310,13 +350,11 @@ std::vector<Int8MmKernel> int8_mm_kernels() { return runnable(all_int8_mm); }
 std::vector<Int8MmKernel> int8_dynamic_mm_kernels() { return runnable(all_int8_dynamic_mm); }
 std::vector<Int8QuantizeKernel> int8_quantize_kernels() { return runnable(all_int8_quantize); }
 std::vector<Int8DequantizeKernel> int8_dequantize_kernels() { return runnable(all_int8_dequantize); }
-#ifndef TORCHAO_OPS_TEST_CUDA
 std::vector<Nf4MmKernel> nf4_mm_kernels() { return runnable(all_nf4_mm); }
 std::vector<Nf4MmKernel> nf4_mm_transposed_kernels() { return runnable(all_nf4_mm_transposed); }
 std::vector<Nf4QuantizeKernel> nf4_quantize_kernels() { return runnable(all_nf4_quantize); }
 std::vector<Nf4QuantizeAbsmaxKernel> nf4_quantize_absmax_kernels() { return runnable(all_nf4_quantize_absmax); }
 std::vector<Nf4DequantizeKernel> nf4_dequantize_kernels() { return runnable(all_nf4_dequantize); }
-#endif
 
 void count_case(const char* kernel_name) { ++rows().at(kernel_name).cases; }
 

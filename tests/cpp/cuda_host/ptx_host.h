@@ -26,6 +26,7 @@ void mma_m16n8k32_s8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b
 void ldmatrix_x4(uint32_t (&r)[4], const void* row, Site site = Site::here());
 
 inline uint32_t and_or(uint32_t a, uint32_t b, uint32_t c) { return (a & b) | c; }
+inline uint32_t permute(uint32_t a, uint32_t b, uint32_t selector) { return __byte_perm(a, b, selector); }
 
 inline void cp_async_16(void* shared, const void* global, int source_bytes, Site site = Site::here()) {
   cuda_host::copy_async(shared, global, 16, source_bytes, site);
