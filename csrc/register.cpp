@@ -76,11 +76,10 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CUDA, library) {
   library.impl("int8_dequantize", TORCH_BOX(&cuda::op_int8_dequantize));
   library.impl("int8_mm", TORCH_BOX(&cuda::op_int8_mm));
   library.impl("int8_dynamic_mm", TORCH_BOX(&cuda::op_int8_dynamic_mm));
-  // nf4 has no CUDA kernels: these find their tensors on CUDA and say so.
-  library.impl("nf4_quantize", TORCH_BOX(&cpu::op_nf4_quantize));
-  library.impl("nf4_quantize_absmax", TORCH_BOX(&cpu::op_nf4_quantize_absmax));
-  library.impl("nf4_dequantize", TORCH_BOX(&cpu::op_nf4_dequantize));
-  library.impl("nf4_dequantize.out", TORCH_BOX(&cpu::op_nf4_dequantize_out));
-  library.impl("nf4_mm", TORCH_BOX(&cpu::op_nf4_mm));
-  library.impl("nf4_mm_backward", TORCH_BOX(&cpu::op_nf4_mm_backward));
+  library.impl("nf4_quantize", TORCH_BOX(&cuda::op_nf4_quantize));
+  library.impl("nf4_quantize_absmax", TORCH_BOX(&cuda::op_nf4_quantize_absmax));
+  library.impl("nf4_dequantize", TORCH_BOX(&cuda::op_nf4_dequantize));
+  library.impl("nf4_dequantize.out", TORCH_BOX(&cuda::op_nf4_dequantize_out));
+  library.impl("nf4_mm", TORCH_BOX(&cuda::op_nf4_mm));
+  library.impl("nf4_mm_backward", TORCH_BOX(&cuda::op_nf4_mm_backward));
 }

@@ -1,5 +1,7 @@
 #include "csrc/cpu/nf4_dequantize.h"
 
+#include "csrc/cuda/nf4_dequantize.h"
+#include "csrc/ops/cuda.h"
 #include "csrc/ops/nf4_weight.h"
 #include "csrc/ops/operators.h"
 
@@ -29,7 +31,7 @@ int64_t check_count(const std::vector<int64_t>& shape) {
 // What both forms check. The weight as rows of the shape's last dimension, which is all one to a format that is flat.
 Nf4Weight check_arguments(const Nf4Arguments& arguments, const std::vector<int64_t>& shape) {
   check_nf4_devices(op, arguments, "weight_packed", arguments.packed);
-  check_has_nf4_kernels(op, "weight_packed", arguments.packed);
+  check_has_kernels(op, "weight_packed", arguments.packed);
   const int64_t count = check_count(shape);
   const int64_t columns = shape.empty() ? 1 : shape.back();
   return check_nf4_weight(op, arguments, columns == 0 ? 0 : count / columns, columns, "prod(shape)");
@@ -104,4 +106,31 @@ Tensor op_nf4_dequantize_out(const Tensor& weight_packed, const Tensor& absmax, 
 }
 
 }  // namespace cpu
+
+namespace cuda {
+namespace {
+
+Status backend(const Nf4DequantizeArgs& args, const Tensor& out) {
+  return run_on_cuda(out, [&](const Context& context) { return nf4_dequantize(args, context); });
+}
+
+}  // namespace
+
+Tensor op_nf4_dequantize(const Tensor& weight_packed, const Tensor& absmax, const std::vector<int64_t>& shape, int64_t block_size,
+                         std::optional<ScalarType> dtype, const std::optional<Tensor>& absmax_code,
+                         const std::optional<Tensor>& nested_absmax, const std::optional<Tensor>& absmax_offset,
+                         int64_t nested_block_size) {
+  return dequantize(backend, {weight_packed, absmax, block_size, absmax_code, nested_absmax, absmax_offset, nested_block_size},
+                    shape, dtype);
+}
+
+Tensor op_nf4_dequantize_out(const Tensor& weight_packed, const Tensor& absmax, const std::vector<int64_t>& shape,
+                             int64_t block_size, const std::optional<Tensor>& absmax_code,
+                             const std::optional<Tensor>& nested_absmax, const std::optional<Tensor>& absmax_offset,
+                             int64_t nested_block_size, const Tensor& out) {
+  return dequantize_out(
+      backend, {weight_packed, absmax, block_size, absmax_code, nested_absmax, absmax_offset, nested_block_size}, shape, out);
+}
+
+}  // namespace cuda
 }  // namespace torchao_ops

@@ -1,5 +1,7 @@
 #include "csrc/cpu/nf4_quantize.h"
 
+#include "csrc/cuda/nf4_quantize.h"
+#include "csrc/ops/cuda.h"
 #include "csrc/ops/nf4_weight.h"
 #include "csrc/ops/operators.h"
 
@@ -11,7 +13,7 @@ using Backend = Status (*)(const Nf4QuantizeArgs& args, const Tensor& weight);
 
 std::tuple<Tensor, Tensor> quantize(Backend backend, const Tensor& weight, int64_t block_size) {
   const char* op = "nf4_quantize";
-  check_has_nf4_kernels(op, "weight", weight);
+  check_has_kernels(op, "weight", weight);
   const FloatType type = check_float(op, "weight", weight);
   check_block_size(op, block_size);
 
@@ -43,4 +45,15 @@ std::tuple<Tensor, Tensor> op_nf4_quantize(const Tensor& weight, int64_t block_s
 }
 
 }  // namespace cpu
+
+namespace cuda {
+
+std::tuple<Tensor, Tensor> op_nf4_quantize(const Tensor& weight, int64_t block_size) {
+  const Backend backend = [](const Nf4QuantizeArgs& args, const Tensor& on) {
+    return run_on_cuda(on, [&](const Context& context) { return nf4_quantize(args, context); });
+  };
+  return quantize(backend, weight, block_size);
+}
+
+}  // namespace cuda
 }  // namespace torchao_ops

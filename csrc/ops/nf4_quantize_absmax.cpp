@@ -1,5 +1,7 @@
 #include "csrc/cpu/nf4_quantize_absmax.h"
 
+#include "csrc/cuda/nf4_quantize_absmax.h"
+#include "csrc/ops/cuda.h"
 #include "csrc/ops/nf4_weight.h"
 #include "csrc/ops/operators.h"
 
@@ -11,7 +13,7 @@ using Backend = Status (*)(const Nf4QuantizeAbsmaxArgs& args, const Tensor& absm
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> quantize(Backend backend, const Tensor& absmax, int64_t nested_block_size) {
   const char* op = "nf4_quantize_absmax";
-  check_has_nf4_kernels(op, "absmax", absmax);
+  check_has_kernels(op, "absmax", absmax);
   const FloatType type = check_float(op, "absmax", absmax);
   check_rank(op, "absmax", absmax, "[blocks]", 1);
   check_at_least(op, "nested_block_size", nested_block_size, 1);
@@ -49,4 +51,15 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> op_nf4_quantize_absmax(const Tensor& 
 }
 
 }  // namespace cpu
+
+namespace cuda {
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> op_nf4_quantize_absmax(const Tensor& absmax, int64_t nested_block_size) {
+  const Backend backend = [](const Nf4QuantizeAbsmaxArgs& args, const Tensor& on) {
+    return run_on_cuda(on, [&](const Context& context) { return nf4_quantize_absmax(args, context); });
+  };
+  return quantize(backend, absmax, nested_block_size);
+}
+
+}  // namespace cuda
 }  // namespace torchao_ops

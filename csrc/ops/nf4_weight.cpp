@@ -1,7 +1,5 @@
 #include "csrc/ops/nf4_weight.h"
 
-#include "csrc/ops/cuda.h"
-
 namespace torchao_ops {
 namespace {
 
@@ -13,6 +11,12 @@ void check_presence(const char* op, const char* argument, const std::optional<Te
 
 Tensor adjacent(const Tensor& tensor) { return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor); }
 
+// On CUDA also as aligned as a copy (as_weight). The codes are one row there: those of a weight whose rows begin within bytes have no others.
+Tensor adjacent_codes(const Tensor& packed) {
+  const Tensor flat = adjacent(packed);
+  return flat.is_cuda() ? as_weight(torch::stable::view(flat, {1, flat.numel()})) : flat;
+}
+
 const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.const_data_ptr()); }
 
 }  // namespace
@@ -23,11 +27,6 @@ void check_nf4_devices(const char* op, const Nf4Arguments& arguments, const char
   if (arguments.absmax_code) check_device(op, "absmax_code", *arguments.absmax_code, first_name, first);
   if (arguments.nested_absmax) check_device(op, "nested_absmax", *arguments.nested_absmax, first_name, first);
   if (arguments.absmax_offset) check_device(op, "absmax_offset", *arguments.absmax_offset, first_name, first);
-}
-
-void check_has_nf4_kernels(const char* op, const char* argument, const Tensor& tensor) {
-  check_has_kernels(op, argument, tensor);
-  if (tensor.is_cuda()) fail(op, argument, "be on cpu, as nf4 has no CUDA kernels", device_text(tensor));
 }
 
 void check_block_size(const char* op, int64_t block_size) {
@@ -80,7 +79,7 @@ Nf4Weight check_nf4_weight(const char* op, const Nf4Arguments& arguments, int64_
     if (offset.dim() > 1 || offset.numel() != 1) fail(op, "absmax_offset", "be [] or [1]", shape_text(offset));
   }
 
-  Nf4Weight weight{adjacent(packed), adjacent(absmax), {}, {}, arguments.absmax_offset, {}};
+  Nf4Weight weight{adjacent_codes(packed), adjacent(absmax), {}, {}, arguments.absmax_offset, {}};
   weight.view.packed = static_cast<const uint8_t*>(weight.packed.const_data_ptr());
   weight.view.absmax = weight.absmax.const_data_ptr();
   if (doubly_quantized) {

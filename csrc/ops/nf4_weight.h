@@ -29,9 +29,6 @@ struct Nf4Weight {
 // Throws unless all are on the device of `first`.
 void check_nf4_devices(const char* op, const Nf4Arguments& arguments, const char* first_name, const Tensor& first);
 
-// Throws where the tensor is on a CUDA device.
-void check_has_nf4_kernels(const char* op, const char* argument, const Tensor& tensor);
-
 void check_block_size(const char* op, int64_t block_size);
 
 // Throws unless a weight may have `features` for one of its sizes where it has `others` for the other one.

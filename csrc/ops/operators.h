@@ -72,5 +72,24 @@ Tensor op_int8_mm(const Tensor& x, const Tensor& weight, const Tensor& weight_sc
 Tensor op_int8_dynamic_mm(const Tensor& x, const Tensor& weight, const Tensor& weight_scale, int64_t group_size,
                           const std::optional<Tensor>& bias);
 
+std::tuple<Tensor, Tensor> op_nf4_quantize(const Tensor& weight, int64_t block_size);
+std::tuple<Tensor, Tensor, Tensor, Tensor> op_nf4_quantize_absmax(const Tensor& absmax, int64_t nested_block_size);
+Tensor op_nf4_dequantize(const Tensor& weight_packed, const Tensor& absmax, const std::vector<int64_t>& shape, int64_t block_size,
+                         std::optional<ScalarType> dtype, const std::optional<Tensor>& absmax_code,
+                         const std::optional<Tensor>& nested_absmax, const std::optional<Tensor>& absmax_offset,
+                         int64_t nested_block_size);
+Tensor op_nf4_dequantize_out(const Tensor& weight_packed, const Tensor& absmax, const std::vector<int64_t>& shape,
+                             int64_t block_size, const std::optional<Tensor>& absmax_code,
+                             const std::optional<Tensor>& nested_absmax, const std::optional<Tensor>& absmax_offset,
+                             int64_t nested_block_size, const Tensor& out);
+Tensor op_nf4_mm(const Tensor& x, const Tensor& weight_packed, const Tensor& absmax, int64_t out_features, int64_t block_size,
+                 const std::optional<Tensor>& bias, const std::optional<Tensor>& absmax_code,
+                 const std::optional<Tensor>& nested_absmax, const std::optional<Tensor>& absmax_offset,
+                 int64_t nested_block_size);
+Tensor op_nf4_mm_backward(const Tensor& grad_output, const Tensor& weight_packed, const Tensor& absmax, int64_t in_features,
+                          int64_t block_size, const std::optional<Tensor>& absmax_code,
+                          const std::optional<Tensor>& nested_absmax, const std::optional<Tensor>& absmax_offset,
+                          int64_t nested_block_size);
+
 }  // namespace cuda
 }  // namespace torchao_ops

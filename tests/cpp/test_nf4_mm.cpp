@@ -54,6 +54,16 @@ TYPED_TEST(Nf4Blocks, Straddle) {
   }
 }
 
+#ifdef TORCHAO_OPS_TEST_CUDA
+// A weight that is dequantized in two parts, of rows or of columns, of which the second begins within a block.
+TYPED_TEST(Nf4Blocks, OfALargeWeight) {
+  if (!is_selected(this->random_)) return;
+  typename TypeParam::Problem problem({1, 1030, 16401, 4096});
+  problem.fill_ordinary(this->random_);
+  this->expect_near_in(problem);
+}
+#endif
+
 // The low nibble that follows an odd number of elements is not zero_code in every checkpoint.
 TYPED_TEST(Nf4Blocks, IgnoreTheUnusedNibble) {
   for (const uint8_t unused : {uint8_t{0}, uint8_t{15}}) {
