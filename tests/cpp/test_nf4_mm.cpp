@@ -57,7 +57,7 @@ TYPED_TEST(Nf4Blocks, Straddle) {
 #ifdef TORCHAO_OPS_TEST_CUDA
 // A weight that is dequantized in two parts, of rows or of columns, of which the second begins within a block.
 TYPED_TEST(Nf4Blocks, OfALargeWeight) {
-  if (!is_selected(this->random_)) return;
+  if (case_count(100) < 10) return;  // a build that makes so few cases needs minutes for this one
   typename TypeParam::Problem problem({1, 1030, 16401, 4096});
   problem.fill_ordinary(this->random_);
   this->expect_near_in(problem);

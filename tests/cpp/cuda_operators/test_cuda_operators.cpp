@@ -22,6 +22,7 @@
 #include "csrc/cuda/gemm.h"
 #include "csrc/ops/torchao_ops.h"
 #include "tests/cpp/cuda_operators/fake_torch_cuda.h"
+#include "tests/cpp/cuda_operators/nf4_operators.h"
 
 namespace torchao_ops {
 
@@ -59,40 +60,66 @@ namespace test {
 namespace {
 
 using at::Tensor;
-constexpr int64_t group_size = 32;
 
 using Tensors = std::vector<Tensor>;  // the tensor arguments, in their order
+
+Tensors int4_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
+  const int64_t groups = (K + group_size - 1) / group_size;
+  return {at::randn({M, K}).to(dtype), at::randint(0, 256, {N, (K + 1) / 2}, at::kByte),
+          (at::rand({N, groups}) * 0.02 + 0.001).to(dtype), at::randint(0, 16, {N, groups}).to(dtype), at::randn({N}).to(dtype)};
+}
+Tensors int8_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
+  const int64_t groups = (K + group_size - 1) / group_size;
+  return {at::randn({M, K}).to(dtype), at::randint(-128, 128, {N, K}, at::kChar),
+          (at::rand({N, groups}) * 0.001 + 0.0001).to(dtype), at::randn({N}).to(dtype)};
+}
+Tensors nf4_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
+  const int64_t blocks = (N * K + group_size - 1) / group_size;
+  return {at::randn({M, K}).to(dtype), at::randint(0, 256, {(N * K + 1) / 2}, at::kByte),
+          (at::rand({blocks}) * 0.1 + 0.01).to(dtype), at::randn({N}).to(dtype)};
+}
+Tensors nested_nf4_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
+  Tensors operands = nf4_operands(M, N, K, dtype);
+  const auto [codes, absmax_code, nested_absmax, offset] = nf4_quantize_absmax(operands[2]);
+  operands[2] = codes;
+  operands.insert(operands.end(), {absmax_code, nested_absmax, offset.view({1})});
+  return operands;
+}
+
 struct NamedProduct {
   const char* name;
   std::vector<std::string> arguments;
   Tensor (*call)(const Tensors&);
+  Tensors (*random_operands)(int64_t M, int64_t N, int64_t K, at::ScalarType dtype);
 };
 const NamedProduct products[] = {
     {"int4_mm",
      {"x", "weight_packed", "weight_scale", "weight_zero_point", "bias"},
-     [](const Tensors& t) { return int4_mm(t[0], t[1], t[2], t[3], group_size, t[4]); }},
+     [](const Tensors& t) { return int4_mm(t[0], t[1], t[2], t[3], group_size, t[4]); },
+     int4_operands},
     {"int4_dynamic_mm",
      {"x", "weight_packed", "weight_scale", "weight_zero_point", "bias"},
-     [](const Tensors& t) { return int4_dynamic_mm(t[0], t[1], t[2], t[3], group_size, t[4]); }},
+     [](const Tensors& t) { return int4_dynamic_mm(t[0], t[1], t[2], t[3], group_size, t[4]); },
+     int4_operands},
     {"int8_mm",
      {"x", "weight", "weight_scale", "bias"},
-     [](const Tensors& t) { return int8_mm(t[0], t[1], t[2], group_size, t[3]); }},
+     [](const Tensors& t) { return int8_mm(t[0], t[1], t[2], group_size, t[3]); },
+     int8_operands},
     {"int8_dynamic_mm",
      {"x", "weight", "weight_scale", "bias"},
-     [](const Tensors& t) { return int8_dynamic_mm(t[0], t[1], t[2], group_size, t[3]); }},
+     [](const Tensors& t) { return int8_dynamic_mm(t[0], t[1], t[2], group_size, t[3]); },
+     int8_operands},
+    {"nf4_mm",
+     {"x", "weight_packed", "absmax", "bias"},
+     [](const Tensors& t) { return nf4_mm(t[0], t[1], t[2], t[3]); },
+     nf4_operands},
+    {"nf4_mm",
+     {"x", "weight_packed", "absmax", "bias", "absmax_code", "nested_absmax", "absmax_offset"},
+     [](const Tensors& t) {
+       return nf4_mm(t[0], t[1], t[2], t[3], {t[4], t[5], t[6]});
+     },
+     nested_nf4_operands},
 };
-
-bool is_int8(const NamedProduct& product) { return product.arguments.size() == 4; }
-
-Tensors random_operands(const NamedProduct& product, int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
-  const int64_t groups = (K + group_size - 1) / group_size;
-  const Tensor x = at::randn({M, K}).to(dtype), bias = at::randn({N}).to(dtype);
-  if (is_int8(product)) {
-    return {x, at::randint(-128, 128, {N, K}, at::kChar), (at::rand({N, groups}) * 0.001 + 0.0001).to(dtype), bias};
-  }
-  return {x, at::randint(0, 256, {N, (K + 1) / 2}, at::kByte), (at::rand({N, groups}) * 0.02 + 0.001).to(dtype),
-          at::randint(0, 16, {N, groups}).to(dtype), bias};
-}
 
 Tensors on_cuda(const Tensors& tensors, int index = 0) {
   Tensors moved;
@@ -135,7 +162,7 @@ TEST_F(CudaOperators, ProductsAreThoseOfTheCpu) {
     for (const int64_t M : rows_of_algorithms) {
       for (const int64_t K : {70, 128}) {
         for (const NamedProduct& product : products) {
-          const Tensors operands = random_operands(product, M, 41, K, dtype);
+          const Tensors operands = product.random_operands(M, 41, K, dtype);
           const Tensor y = product.call(on_cuda(operands));
           EXPECT_TRUE(y.is_cuda());
           EXPECT_EQ(y.scalar_type(), dtype);
@@ -169,13 +196,57 @@ TEST_F(CudaOperators, QuantizedAndDequantizedWeightsAreBitForBitThoseOfTheCpu) {
       EXPECT_TRUE(at::equal(to_cpu(cuda_scale), scale));
       EXPECT_TRUE(at::equal(to_cpu(int8_dequantize(cuda_codes, cuda_scale, size)), int8_dequantize(codes, scale, size)));
     }
+    for (const int64_t K : {70, 71}) {
+      const Tensor weight = at::randn({9, K}).to(dtype);
+      const auto [packed, absmax] = nf4_quantize(weight);
+      const auto [cuda_packed, cuda_absmax] = nf4_quantize(to_cuda(weight));
+      EXPECT_TRUE(at::equal(to_cpu(cuda_packed), packed));
+      EXPECT_TRUE(at::equal(to_cpu(cuda_absmax), absmax));
+      EXPECT_TRUE(at::equal(to_cpu(nf4_dequantize(cuda_packed, cuda_absmax, {9, K})), nf4_dequantize(packed, absmax, {9, K})));
+      const Tensor out = to_cuda(at::zeros({9, K}, dtype));
+      nf4_dequantize_out(cuda_packed, cuda_absmax, out);
+      EXPECT_TRUE(at::equal(to_cpu(out), nf4_dequantize(packed, absmax, {9, K}).to(dtype)));
+      const auto [codes, code, nested, offset] = nf4_quantize_absmax(absmax);
+      const auto [cuda_codes, cuda_code, cuda_nested, cuda_offset] = nf4_quantize_absmax(cuda_absmax);
+      for (const auto& [cuda, cpu] :
+           {std::pair{cuda_codes, codes}, {cuda_code, code}, {cuda_nested, nested}, {cuda_offset, offset}}) {
+        EXPECT_TRUE(at::equal(to_cpu(cuda), cpu));
+      }
+      EXPECT_TRUE(at::equal(to_cpu(nf4_dequantize(cuda_packed, cuda_codes, {9, K}, {cuda_code, cuda_nested, cuda_offset})),
+                            nf4_dequantize(packed, codes, {9, K}, {code, nested, offset})));
+    }
+  }
+}
+
+// The gradient of nf4_mm: a dense product, which is asked for the weight as it lies.
+TEST_F(CudaOperators, Nf4MmBackwardIsThatOfTheCpu) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16}) {
+    for (const int64_t M : {1, 20}) {
+      for (const int64_t K : {70, 128}) {
+        const Tensors operands = nf4_operands(0, 41, K, dtype);
+        const Tensor grad = at::randn({2, M, 41}).to(dtype), expected = nf4_mm_backward(grad, operands[1], operands[2], K);
+        const Tensors cuda = on_cuda({grad, operands[1], operands[2]});
+        gemms.clear();
+        const Tensor y = nf4_mm_backward(cuda[0], cuda[1], cuda[2], K);
+        ASSERT_EQ(gemms.size(), 1u);
+        EXPECT_TRUE(gemms[0].args.w_is_transposed);
+        EXPECT_EQ(y.sizes(), (std::vector<int64_t>{2, M, K}));
+        const double limit = dtype == at::kFloat ? 1e-6 : dtype == at::kHalf ? 2e-3 : 1.6e-2;
+        EXPECT_LT(relative_error(to_cpu(y), expected), limit) << M << " " << K;
+        const Tensor turned = to_cuda(grad.transpose(0, 2).contiguous()).transpose(0, 2);
+        EXPECT_TRUE(at::equal(to_cpu(nf4_mm_backward(turned, cuda[1], cuda[2], K)), to_cpu(y)));
+      }
+    }
+    const Tensor empty = to_cuda(at::zeros({0}, at::kByte)),
+                 zeros = nf4_mm_backward(to_cuda(at::zeros({3, 0}, dtype)), empty, to_cuda(at::zeros({0})), 5);
+    EXPECT_TRUE(at::equal(to_cpu(zeros), at::zeros({3, 5}, dtype)));
   }
 }
 
 TEST_F(CudaOperators, EmptyResultsAndEmptySums) {
   for (const NamedProduct& product : products) {
     for (const auto& [M, N, K] : {std::tuple{0, 5, 70}, std::tuple{3, 0, 70}, std::tuple{3, 5, 0}, std::tuple{0, 0, 0}}) {
-      const Tensors operands = random_operands(product, M, N, K, at::kBFloat16);
+      const Tensors operands = product.random_operands(M, N, K, at::kBFloat16);
       EXPECT_TRUE(at::equal(to_cpu(product.call(on_cuda(operands))), product.call(operands)))
           << product.name << " " << M << " " << N << " " << K;
     }
@@ -191,7 +262,7 @@ TEST_F(CudaOperators, RunOnTheDeviceOfTheirTensors) {
   for (const int index : {0, 1}) {
     std::vector<std::function<Tensor()>> calls;
     for (const NamedProduct& product : products) {
-      const Tensors operands = on_cuda(random_operands(product, 140, 41, 64, at::kBFloat16), index);
+      const Tensors operands = on_cuda(product.random_operands(140, 41, 64, at::kBFloat16), index);
       calls.emplace_back([&product, operands] { return product.call(operands); });
     }
     const Tensor weight = to_cuda(at::randn({9, 70}), index);
@@ -201,6 +272,11 @@ TEST_F(CudaOperators, RunOnTheDeviceOfTheirTensors) {
     calls.emplace_back([&, p = packed, s = scale, z = zero_point] { return int4_dequantize(p, s, z, group_size, 70); });
     calls.emplace_back([&] { return std::get<0>(int8_quantize(weight)); });
     calls.emplace_back([c = codes, s = row_scale] { return int8_dequantize(c, s); });
+    const auto [nf4_packed, absmax] = nf4_quantize(weight);
+    calls.emplace_back([&] { return std::get<0>(nf4_quantize(weight)); });
+    calls.emplace_back([a = absmax] { return std::get<0>(nf4_quantize_absmax(a)); });
+    calls.emplace_back([p = nf4_packed, a = absmax] { return nf4_dequantize(p, a, {9, 70}); });
+    calls.emplace_back([&, p = nf4_packed, a = absmax] { return nf4_mm_backward(to_cuda(at::randn({3, 9}), index), p, a, 70); });
     for (size_t i = 0; i < calls.size(); ++i) {
       asked_for_stream().clear();
       EXPECT_EQ(calls[i]().device().index(), index) << "call " << i;
@@ -255,7 +331,7 @@ TEST_F(CudaOperators, TheLayoutOfAnOperandChangesNoBit) {
         std::tuple{at::kBFloat16, 1, 128}, std::tuple{at::kBFloat16, 5, 128}, std::tuple{at::kBFloat16, 5, 132},
         std::tuple{at::kBFloat16, 140, 64}}) {
     for (const NamedProduct& product : products) {
-      const Tensors operands = on_cuda(random_operands(product, M, 17, K, dtype));
+      const Tensors operands = on_cuda(product.random_operands(M, 17, K, dtype));
       for (size_t i = 0; i < operands.size(); ++i) {
         for (const auto& [name, layout] : layouts) {
           const std::string what = std::string(product.name) + ", " + product.arguments[i] + " " + name + ", M " +
@@ -280,7 +356,7 @@ TEST_F(CudaOperators, TheLayoutOfAnOperandChangesNoBit) {
 
 TEST_F(CudaOperators, LeadingDimensionsAreRows) {
   for (const NamedProduct& product : products) {
-    Tensors operands = on_cuda(random_operands(product, 12, 41, 64, at::kBFloat16));
+    Tensors operands = on_cuda(product.random_operands(12, 41, 64, at::kBFloat16));
     const Tensor flat = to_cpu(product.call(operands));
     operands[0] = operands[0].view({3, 4, 64});
     EXPECT_TRUE(at::equal(to_cpu(product.call(operands)), flat.view({3, 4, 41}))) << product.name;
@@ -294,7 +370,7 @@ TEST_F(CudaOperators, LeadingDimensionsAreRows) {
 TEST_F(CudaOperators, AllTensorsMustBeOnOneDevice) {
   for (const NamedProduct& product : products) {
     const std::string name = product.name;
-    const Tensors cpu = random_operands(product, 3, 5, 64, at::kFloat), cuda = on_cuda(cpu, 0), other = on_cuda(cpu, 1);
+    const Tensors cpu = product.random_operands(3, 5, 64, at::kFloat), cuda = on_cuda(cpu, 0), other = on_cuda(cpu, 1);
     for (size_t i = 1; i < cpu.size(); ++i) {
       const std::string argument = product.arguments[i];
       Tensors mixed = cuda;
@@ -318,7 +394,7 @@ TEST_F(CudaOperators, AllTensorsMustBeOnOneDevice) {
 TEST_F(CudaOperators, SayWhichCallFailedAndWhy) {
   // There is no such device for the runtime.
   for (const NamedProduct& product : products) {
-    const Tensors operands = on_cuda(random_operands(product, 3, 5, 64, at::kFloat), 5);
+    const Tensors operands = on_cuda(product.random_operands(3, 5, 64, at::kFloat), 5);
     EXPECT_EQ(error_of([&] { product.call(operands); }),
               std::string(product.name) + ": cudaSetDevice says: invalid device ordinal");
   }
