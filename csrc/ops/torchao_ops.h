@@ -20,6 +20,15 @@
 //   weight             int8 [N, K]: codes
 //   weight_scale       float32, float16 or bfloat16 [N, G]; or, with group_size 0, one a row: [N]
 //   w[n, k] = code[n, k] * scale[n, k / group_size]
+//
+// An nf4 weight, of any shape, is two, or five if it is doubly quantized; its blocks run over the flattened weight:
+//   weight_packed      uint8 [ceil(numel / 2)]: codes 0..15 of 16 fixed numbers, element 2j in the high nibble of byte j
+//   absmax             float32, float16 or bfloat16 [blocks], blocks = ceil(numel / block_size); or uint8 codes, and then
+//   absmax_code        float32 [256]
+//   nested_absmax      float32 [ceil(blocks / nested_block_size)]
+//   absmax_offset      float32 [] or [1]
+//   w[i] = number[code[i]] * absmax[i / block_size], absmax[b] = absmax_code[code[b]] * nested_absmax[b / nested_block_size] + absmax_offset
+// block_size is a power of two of at least 32.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -129,6 +138,85 @@ inline at::Tensor int8_dynamic_mm(const at::Tensor& x, const at::Tensor& weight,
                              .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t,
                                                const std::optional<at::Tensor>&)>();
   return op.call(x, weight, weight_scale, group_size, bias);
+}
+
+// Quantizes a weight (float32, float16 or bfloat16) of any shape to NF4, in the bytes that bitsandbytes writes. Returns weight_packed and absmax
+// (float32). Per block: absmax = max|w|, code = that of the number nearest to w / absmax. A block with NaN or Inf dequantizes to NaN.
+inline std::tuple<at::Tensor, at::Tensor> nf4_quantize(const at::Tensor& weight, int64_t block_size = 64) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::nf4_quantize", "")
+                             .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, int64_t)>();
+  return op.call(weight, block_size);
+}
+
+// Quantizes absmax [blocks] (float32, float16 or bfloat16) to 8 bits. Returns absmax (codes), absmax_code, nested_absmax and absmax_offset.
+inline std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> nf4_quantize_absmax(const at::Tensor& absmax,
+                                                                                      int64_t nested_block_size = 256) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::nf4_quantize_absmax", "")
+                             .typed<std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>(const at::Tensor&, int64_t)>();
+  return op.call(absmax, nested_block_size);
+}
+
+// The weight of this shape in `dtype` (float32, float16 or bfloat16; none: absmax's, and float32 where that is uint8). The product is rounded to
+// float32, then to dtype.
+inline at::Tensor nf4_dequantize(const at::Tensor& weight_packed, const at::Tensor& absmax, at::IntArrayRef shape,
+                                 int64_t block_size = 64, std::optional<at::ScalarType> dtype = std::nullopt,
+                                 const std::optional<at::Tensor>& absmax_code = std::nullopt,
+                                 const std::optional<at::Tensor>& nested_absmax = std::nullopt,
+                                 const std::optional<at::Tensor>& absmax_offset = std::nullopt, int64_t nested_block_size = 256) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::nf4_dequantize", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, at::IntArrayRef, int64_t,
+                                               std::optional<at::ScalarType>, const std::optional<at::Tensor>&,
+                                               const std::optional<at::Tensor>&, const std::optional<at::Tensor>&, int64_t)>();
+  return op.call(weight_packed, absmax, shape, block_size, dtype, absmax_code, nested_absmax, absmax_offset, nested_block_size);
+}
+
+// The same, written into `out` (float32, float16 or bfloat16, of any strides), which is returned.
+inline at::Tensor& nf4_dequantize_out(at::Tensor& out, const at::Tensor& weight_packed, const at::Tensor& absmax,
+                                      at::IntArrayRef shape, int64_t block_size = 64,
+                                      const std::optional<at::Tensor>& absmax_code = std::nullopt,
+                                      const std::optional<at::Tensor>& nested_absmax = std::nullopt,
+                                      const std::optional<at::Tensor>& absmax_offset = std::nullopt,
+                                      int64_t nested_block_size = 256) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("torchao::nf4_dequantize", "out")
+          .typed<at::Tensor&(const at::Tensor&, const at::Tensor&, at::IntArrayRef, int64_t, const std::optional<at::Tensor>&,
+                             const std::optional<at::Tensor>&, const std::optional<at::Tensor>&, int64_t, at::Tensor&)>();
+  return op.call(weight_packed, absmax, shape, block_size, absmax_code, nested_absmax, absmax_offset, nested_block_size, out);
+}
+
+// y = x @ w.T + bias, as int4_mm with an nf4 weight [out_features, K].
+inline at::Tensor nf4_mm(const at::Tensor& x, const at::Tensor& weight_packed, const at::Tensor& absmax, int64_t out_features,
+                         int64_t block_size = 64, const std::optional<at::Tensor>& bias = std::nullopt,
+                         const std::optional<at::Tensor>& absmax_code = std::nullopt,
+                         const std::optional<at::Tensor>& nested_absmax = std::nullopt,
+                         const std::optional<at::Tensor>& absmax_offset = std::nullopt, int64_t nested_block_size = 256) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::nf4_mm", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t, int64_t,
+                                               const std::optional<at::Tensor>&, const std::optional<at::Tensor>&,
+                                               const std::optional<at::Tensor>&, const std::optional<at::Tensor>&, int64_t)>();
+  return op.call(x, weight_packed, absmax, out_features, block_size, bias, absmax_code, nested_absmax, absmax_offset,
+                 nested_block_size);
+}
+
+// grad_output @ w, for grad_output [..., N] and an nf4 weight [N, in_features]: the gradient of nf4_mm for x, in grad_output's dtype.
+inline at::Tensor nf4_mm_backward(const at::Tensor& grad_output, const at::Tensor& weight_packed, const at::Tensor& absmax,
+                                  int64_t in_features, int64_t block_size = 64,
+                                  const std::optional<at::Tensor>& absmax_code = std::nullopt,
+                                  const std::optional<at::Tensor>& nested_absmax = std::nullopt,
+                                  const std::optional<at::Tensor>& absmax_offset = std::nullopt,
+                                  int64_t nested_block_size = 256) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::nf4_mm_backward", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t, int64_t,
+                                               const std::optional<at::Tensor>&, const std::optional<at::Tensor>&,
+                                               const std::optional<at::Tensor>&, int64_t)>();
+  return op.call(grad_output, weight_packed, absmax, in_features, block_size, absmax_code, nested_absmax, absmax_offset,
+                 nested_block_size);
 }
 
 }  // namespace torchao_ops
