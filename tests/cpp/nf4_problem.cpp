@@ -25,7 +25,7 @@ Nf4Problem::Nf4Problem(const MmCase& c, int64_t group_size, int64_t block_size)
     : MmProblem(nf4_case(c, group_size), {0, 15, 2, true}),
       block_size_(block_size),
       blocks_(ceil_div(c.N * c.K, block_size)),
-      nested_block_size_(c.N % 3 == 0 ? 256 : c.N % 3) {
+      nested_block_size_(c.N % 3 == 0 ? 256 : 2 * (c.N % 3) - 1) {
   if (!c.nested) {
     scale_ = GuardedBuffer(blocks_ * size_of(c.scale_type), c.placement);
     std::memset(scale_.data(), 0xff, static_cast<size_t>(scale_.size()));
