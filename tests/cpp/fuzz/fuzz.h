@@ -35,6 +35,7 @@ class Input {
       default: return 1 + below(140);
     }
   }
+  int64_t nf4_block_size() { return byte() % 8 == 0 ? int64_t{1} << 62 : int64_t{32} << byte() % 6; }
 
  private:
   const uint8_t* data_;
@@ -89,6 +90,40 @@ struct FuzzedWeight {
   int64_t columns, G;
   Block packed, scale, zero_point;
   int4::Weight view;
+};
+
+// An nf4 weight [N, K] whose blocks it owns.
+struct FuzzedNf4Weight {
+  FuzzedNf4Weight(int64_t N, int64_t K, Input& input)
+      : block_size(input.nf4_block_size()),
+        nested_block_size(input.group_size()),
+        absmax_type(input.float_type()),
+        nested(input.byte() % 2 == 0),
+        blocks(ceil_div(N * K, block_size)),
+        packed(nf4::packed_bytes(N * K), input),
+        absmax(blocks * (nested ? 1 : size_of(absmax_type)), input),
+        absmax_code(256 * 4, input),
+        nested_absmax(ceil_div(blocks, nested_block_size) * 4, input),
+        absmax_offset(4, input),
+        view{packed.data(),
+             absmax.data(),
+             absmax_type,
+             nested ? floats(absmax_code) : nullptr,
+             floats(nested_absmax),
+             floats(absmax_offset),
+             nested_block_size,
+             N,
+             K,
+             block_size} {}
+
+  static const float* floats(const Block& block) { return reinterpret_cast<const float*>(block.data()); }
+
+  int64_t block_size, nested_block_size;
+  FloatType absmax_type;
+  bool nested;
+  int64_t blocks;
+  Block packed, absmax, absmax_code, nested_absmax, absmax_offset;
+  nf4::Weight view;
 };
 
 // Ends the process with a crash that the fuzzer reports.
