@@ -59,9 +59,9 @@ class Block {
   int64_t size_;
 };
 
-// A weight [N, K] whose three blocks it owns.
-struct FuzzedWeight {
-  FuzzedWeight(int64_t N, int64_t K, Input& input)
+// An int4 weight [N, K] whose three blocks it owns.
+struct FuzzedInt4Weight {
+  FuzzedInt4Weight(int64_t N, int64_t K, Input& input)
       : group_size(input.group_size()),
         padding(input.below(4)),
         scale_type(input.float_type()),
@@ -90,6 +90,26 @@ struct FuzzedWeight {
   int64_t columns, G;
   Block packed, scale, zero_point;
   int4::Weight view;
+};
+
+// An int8 weight [N, K] whose two blocks it owns.
+struct FuzzedInt8Weight {
+  FuzzedInt8Weight(int64_t N, int64_t K, Input& input)
+      : group_size(input.group_size()),
+        padding(input.below(4)),
+        scale_type(input.float_type()),
+        G(group_count(K, group_size)),
+        codes(N == 0 ? 0 : (N - 1) * (K + padding) + K, input),
+        scale(N == 0 ? 0 : ((N - 1) * (G + padding) + G) * size_of(scale_type), input),
+        view{
+            reinterpret_cast<const int8_t*>(codes.data()), K + padding, scale.data(), scale_type, G + padding, N, K, group_size} {
+  }
+
+  int64_t group_size, padding;
+  FloatType scale_type;
+  int64_t G;
+  Block codes, scale;
+  int8::Weight view;
 };
 
 // An nf4 weight [N, K] whose blocks it owns.

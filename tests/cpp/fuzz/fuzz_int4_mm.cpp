@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Input input(data, size);
   const bool dynamic = input.byte() % 2 != 0;
   const int64_t M = input.below(input.byte() % 4 == 0 ? 70 : 6), N = input.below(40), K = input.size();
-  const FuzzedWeight weight(N, K, input);
+  const FuzzedInt4Weight weight(N, K, input);
   const FuzzedActivations activations(M, K, N, true, input);
   static const std::vector<Int4MmKernel> products = int4_mm_kernels(), dynamic_products = int4_dynamic_mm_kernels();
   run(dynamic ? dynamic_products : products, dynamic ? int4_dynamic_mm_ref : int4_mm_ref, activations, weight.view, 15);
