@@ -35,7 +35,7 @@ def candidates(group_sizes: Sequence[int], input_dtype: torch.dtype) -> Construc
             f"OpenVINO dynamic {text}": lambda g=g: OpenVinoCompressed(4, g, dynamic_quantization=True),
         }
     return found | {
-        "bitsandbytes NF4 g64": lambda: BitsandbytesNF4(input_dtype),
+        "bitsandbytes NF4 g64": lambda: BitsandbytesNF4(input_dtype, 64),
         "ggml Q4_0 g32": lambda: GgmlQuantized(4),
         "ggml BF16": GgmlBf16,
         **dense(input_dtype),

@@ -1,4 +1,4 @@
-"""bitsandbytes' Linear4bit with NF4 weights in blocks of 64, called as its users call it.
+"""bitsandbytes' Linear4bit with NF4 weights, called as its users call it.
 
 Where the CPU has AVX512_BF16 the module repacks its weight on the first call for a fused product; elsewhere it
 dequantizes the whole weight in every call.
@@ -10,34 +10,32 @@ import torch
 
 from peers.base import Absent, Candidate
 
-BLOCK_SIZE = 64
-
 
 class BitsandbytesNF4(Candidate):
-    group_size = BLOCK_SIZE
     activations = "exact"
-    name = f"bitsandbytes NF4 g{BLOCK_SIZE}"
 
-    def __init__(self, input_dtype: torch.dtype):
+    def __init__(self, input_dtype: torch.dtype, block_size: int):
         try:
             import bitsandbytes
         except ImportError as error:
             raise Absent(f"cannot import bitsandbytes: {error}") from error
         self._bitsandbytes = bitsandbytes
         self.version = f"bitsandbytes {bitsandbytes.__version__}"
+        self.group_size = block_size
+        self.name = f"bitsandbytes NF4 g{block_size}"
         self.input_dtype = input_dtype
         self._copies = []
 
     def weight_bytes(self, weight):
-        return weight.dense.numel() // 2 + weight.dense.numel() // BLOCK_SIZE * 4  # fp32 absmax
+        return weight.dense.numel() // 2 + weight.dense.numel() // self.group_size * 4  # fp32 absmax
 
     def dequantized(self, weight):
         functional = self._bitsandbytes.functional
-        packed, state = functional.quantize_4bit(weight.dense, blocksize=BLOCK_SIZE, quant_type="nf4")
+        packed, state = functional.quantize_4bit(weight.dense, blocksize=self.group_size, quant_type="nf4")
         return functional.dequantize_4bit(packed, state)
 
     def dequantized_key(self):
-        return "nf4"
+        return f"nf4 g{self.group_size}"
 
     def prepare(self, weight, copies, threads):
         torch.set_num_threads(threads)
@@ -47,7 +45,9 @@ class BitsandbytesNF4(Candidate):
         rows, columns = weight.shape
         nn = self._bitsandbytes.nn
         layer = nn.Linear4bit(columns, rows, bias=False, compute_dtype=self.input_dtype, quant_type="nf4")
-        layer.weight = nn.Params4bit(weight.dense.clone(), requires_grad=False, blocksize=BLOCK_SIZE, quant_type="nf4")
+        layer.weight = nn.Params4bit(
+            weight.dense.clone(), requires_grad=False, blocksize=self.group_size, quant_type="nf4"
+        )
         return layer.to("cpu").eval()  # .to() is where it quantizes
 
     def bind(self, copy, x):

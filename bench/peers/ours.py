@@ -95,3 +95,38 @@ class Int8(_OurIntegers):
     def operands(self, weight):
         int8 = self.integers(weight)
         return [int8.values, int8.scale.view(-1) if self.group_size == ROW else int8.scale]
+
+
+class Nf4(Ours):
+    """With fp32 scales, or with 8-bit ones (double quantization), as bitsandbytes makes both."""
+
+    def __init__(self, operator: Operator, block_size: int, double_quant: bool, input_dtype: torch.dtype):
+        suffix = f"g{block_size} double" if double_quant else f"g{block_size}"
+        super().__init__(operator, input_dtype, suffix)
+        self.group_size = block_size
+        self._double_quant = double_quant
+        self._out_features = 0
+
+    def operands(self, weight):
+        packed, absmax = torch.ops.torchao.nf4_quantize(weight.dense, self.group_size)
+        scales = torch.ops.torchao.nf4_quantize_absmax(absmax) if self._double_quant else (absmax,)
+        return [packed, *scales]
+
+    def prepare(self, weight, copies, threads):
+        super().prepare(weight, copies, threads)
+        self._out_features = weight.shape[0]
+
+    def bind(self, copy, x):
+        packed, absmax, *nested = self._copies[copy]
+        operator, out_features, block_size = self._operator, self._out_features, self.group_size
+        return lambda: operator(x, packed, absmax, out_features, block_size, None, *nested)
+
+    def weight_bytes(self, weight):
+        return sum(operand.nbytes for operand in self.operands(weight))
+
+    def dequantized(self, weight):
+        packed, absmax, *nested = self.operands(weight)
+        return torch.ops.torchao.nf4_dequantize(packed, absmax, weight.shape, self.group_size, torch.float32, *nested)
+
+    def dequantized_key(self):
+        return f"nf4 g{self.group_size}{' double' if self._double_quant else ''}"
