@@ -4,17 +4,26 @@ Importing this package loads libtorchao_ops.so, which registers `torch.ops.torch
 gradients that `torch.compile`, `torch.export` and autograd need.
 """
 
+import importlib
+
 from . import _library
 
 _library.load()
 
+from ._on_import import on_import  # noqa: E402
 from .config import (  # noqa: E402
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
     Int8DynamicActivationInt8WeightConfig,
     Int8WeightOnlyConfig,
+    NF4WeightOnlyConfig,
 )
-from .linear import Int4Linear, Int8Linear, QuantLinear  # noqa: E402
+from .int4_linear import Int4Linear  # noqa: E402
+from .int8_linear import Int8Linear  # noqa: E402
+from .linear import QuantLinear  # noqa: E402
+from .lora import LoRALinear  # noqa: E402
+from .nf4 import NF4Weight, linear_nf4, to_nf4  # noqa: E402
+from .nf4_linear import NF4Linear  # noqa: E402
 from .ops.capabilities import capabilities  # noqa: E402
 from .ops.int4_dequantize import int4_dequantize  # noqa: E402
 from .ops.int4_dynamic_mm import int4_dynamic_mm  # noqa: E402
@@ -35,6 +44,8 @@ from .smoothquant import smoothquant  # noqa: E402
 
 __version__ = capabilities()["version"]
 
+on_import("peft.tuners.lora.model", lambda: importlib.import_module("torchao_ops.peft"))
+
 __all__ = [
     "Int4Linear",
     "Int4WeightOnlyConfig",
@@ -42,6 +53,10 @@ __all__ = [
     "Int8DynamicActivationInt8WeightConfig",
     "Int8Linear",
     "Int8WeightOnlyConfig",
+    "LoRALinear",
+    "NF4Linear",
+    "NF4Weight",
+    "NF4WeightOnlyConfig",
     "QuantLinear",
     "capabilities",
     "int4_dequantize",
@@ -52,6 +67,7 @@ __all__ = [
     "int8_dynamic_mm",
     "int8_mm",
     "int8_quantize",
+    "linear_nf4",
     "model_size",
     "nf4_dequantize",
     "nf4_mm",
@@ -60,4 +76,5 @@ __all__ = [
     "nf4_quantize_absmax",
     "quantize_",
     "smoothquant",
+    "to_nf4",
 ]

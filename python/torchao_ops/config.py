@@ -79,11 +79,36 @@ class Int8DynamicActivationInt8WeightConfig:
     """
 
 
+@dataclass(frozen=True)
+class NF4WeightOnlyConfig:
+    """4-bit weights whose 16 values are quantiles of the normal distribution, exact activations (`nf4_mm`): QLoRA's format, in
+    bitsandbytes' bytes.
+
+    Args:
+        block_size: how many weights of the flattened weight share a scale; a power of two from 32 on.
+        double_quant: store the scales in 8 bits (4.13 bits a weight instead of 4.5 with block_size 64).
+
+    Raises:
+        TypeError, ValueError: block_size is not an int, or no power of two from 32 on.
+    """
+
+    block_size: int = 64
+    double_quant: bool = True
+
+    def __post_init__(self) -> None:
+        _check_size(self, "block_size", self.block_size)
+        if self.block_size < 32 or self.block_size & (self.block_size - 1):
+            raise ValueError(
+                f"NF4WeightOnlyConfig: block_size must be a power of two from 32 on, but got {self.block_size}"
+            )
+
+
 Config = (
     Int4WeightOnlyConfig
     | Int8DynamicActivationInt4WeightConfig
     | Int8WeightOnlyConfig
     | Int8DynamicActivationInt8WeightConfig
+    | NF4WeightOnlyConfig
 )
 
 # The second is the field that "-<number>" behind the name sets, if the config has one.
@@ -96,6 +121,7 @@ _ALIASES: dict[str, tuple[type, str | None]] = {
     "int8_weight_only": (Int8WeightOnlyConfig, "group_size"),
     "int8dq": (Int8DynamicActivationInt8WeightConfig, None),
     "int8_dynamic_activation_int8_weight": (Int8DynamicActivationInt8WeightConfig, None),
+    "nf4": (NF4WeightOnlyConfig, "block_size"),
 }
 
 

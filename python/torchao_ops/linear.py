@@ -1,16 +1,35 @@
-"""Linear layers with a quantized weight in plain buffers."""
+"""Linear layers with a quantized weight in plain buffers: what those of all formats share."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import (
-    Config,
-    Int4WeightOnlyConfig,
-    Int8DynamicActivationInt4WeightConfig,
-    Int8DynamicActivationInt8WeightConfig,
-    Int8WeightOnlyConfig,
-)
+from .config import Config
+
+_LINEAR_CLASSES: dict[type, type["QuantLinear"]] = {}
+
+
+def takes(*config_classes: type):
+    """Decorates the layer class that configs of these classes ask for."""
+
+    def register(linear_class: type["QuantLinear"]) -> type["QuantLinear"]:
+        _LINEAR_CLASSES.update(dict.fromkeys(config_classes, linear_class))
+        return linear_class
+
+    return register
+
+
+def linear_class_of(config: Config) -> type["QuantLinear"]:
+    """The layer class that a config asks for.
+
+    Raises:
+        TypeError: it is not a config.
+    """
+    linear_class = _LINEAR_CLASSES.get(type(config))
+    if linear_class is None:
+        known = ", ".join(config_class.__name__ for config_class in _LINEAR_CLASSES)
+        raise TypeError(f"config must be an alias string or one of {known}, but got {config!r}")
+    return linear_class
 
 
 def scaled(input: Tensor, input_scale: Tensor) -> Tensor:
@@ -35,7 +54,8 @@ class QuantLinear(nn.Linear):
     Buffer `input_scale`: [in_features] or None; x is multiplied by it first (see `smoothquant`). A state dict that has it
     gives it to a layer that has none.
 
-    A format's class defines `quantize_weight`, `_set_weight`, `weight`, `_format_repr` and `_product`.
+    `config` says how the weight is quantized. A format's class defines `quantize_weight`, `_set_options`,
+    `_dequantized_weight`, `_product` and `_format_repr`.
     """
 
     def __init__(
@@ -71,6 +91,7 @@ class QuantLinear(nn.Linear):
                 name: None if tensor is None else torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
                 for name, tensor in on_meta.items()
             },
+            dtype or torch.get_default_dtype(),
         )
 
     @staticmethod
@@ -85,7 +106,7 @@ class QuantLinear(nn.Linear):
         layer = linear_class(linear.in_features, linear.out_features, bias=False, device="meta", config=config)
         layer.bias = linear.bias
         layer.input_scale = getattr(linear, "input_scale", None)
-        layer._set_weight(config, linear_class.quantize_weight(linear.weight, config))
+        layer._set_weight(config, linear_class.quantize_weight(linear.weight, config), linear.weight.dtype)
         return layer.train(linear.training)
 
     @staticmethod
@@ -94,18 +115,34 @@ class QuantLinear(nn.Linear):
 
         The object stays the same, and with it its bias, hooks, other attributes and everyone who holds it.
         """
+        dtype = linear.weight.dtype
         del linear.weight
         linear.__class__ = linear_class_of(config)
         if "input_scale" not in linear._buffers:
             linear.register_buffer("input_scale", None)
-        linear._set_weight(config, weight)
+        linear._set_weight(config, weight, dtype)
 
     @staticmethod
     def quantize_weight(weight: Tensor, config: Config) -> dict[str, Tensor | None]:
         """The buffers, by name, of a weight [out_features, in_features]."""
         raise NotImplementedError
 
-    def _set_weight(self, config: Config, weight: dict[str, Tensor | None]) -> None:
+    def _set_weight(self, config: Config, weight: dict[str, Tensor | None], dtype: torch.dtype) -> None:
+        self.config = config
+        self._set_options(config, dtype)
+        for name, tensor in weight.items():
+            self.register_buffer(name, tensor)
+
+    @torch.no_grad()
+    def requantize_(self, weight: Tensor) -> None:
+        """Replaces the weight by another one [out_features, in_features], quantized as the present one was."""
+        if self.input_scale is not None:
+            weight = scaled(weight, self.input_scale.reciprocal())
+        self._set_weight(self.config, self.quantize_weight(weight, self.config), weight.dtype)
+
+    def _set_options(self, config: Config, dtype: torch.dtype) -> None:
+        """Sets what the product needs to know of the config, and of the dense weight's dtype, as attributes that TorchScript
+        understands."""
         raise NotImplementedError
 
     def _dequantized_weight(self) -> Tensor:
@@ -120,7 +157,7 @@ class QuantLinear(nn.Linear):
     @property
     def weight(self) -> Tensor:
         weight = self._dequantized_weight()
-        return weight if self.input_scale is None else weight * self.input_scale
+        return weight if self.input_scale is None else scaled(weight, self.input_scale)
 
     def forward(self, input: Tensor) -> Tensor:
         if self.input_scale is not None:
@@ -137,113 +174,3 @@ class QuantLinear(nn.Linear):
     def extra_repr(self) -> str:
         smoothed = "" if self.input_scale is None else ", input_scale=True"
         return f"{super().extra_repr()}, {self._format_repr()}{smoothed}"
-
-
-class Int4Linear(QuantLinear):
-    """A linear layer with an int4 weight.
-
-    Buffers (N = out_features, K = in_features, G = ceil(K / group_size)):
-        weight_packed: uint8 [N, ceil(K / 2)], element 2j of a row in the low nibble of byte j.
-        weight_scale: [N, G], fp32, fp16 or bf16; `.to(dtype)` converts it and leaves weight_packed alone.
-        weight_zero_point: as weight_scale, or None for a symmetric weight (then it is 8 and not in the state dict).
-    """
-
-    __constants__ = [*nn.Linear.__constants__, "group_size", "dynamic_activations"]
-    # The buffers are not annotated: one annotated Optional[Tensor] is no buffer to TorchScript, nor in its state dict.
-
-    @staticmethod
-    @torch.no_grad()
-    def quantize_weight(weight: Tensor, config: Config) -> dict[str, Tensor | None]:
-        packed, scale, zero_point = torch.ops.torchao.int4_quantize(weight, config.group_size, config.symmetric)
-        return {
-            "weight_packed": packed,
-            "weight_scale": scale,
-            "weight_zero_point": None if config.symmetric else zero_point,
-        }
-
-    def _set_weight(self, config: Config, weight: dict[str, Tensor | None]) -> None:
-        self.group_size = config.group_size
-        self.dynamic_activations = isinstance(config, Int8DynamicActivationInt4WeightConfig)
-        for name, tensor in weight.items():
-            self.register_buffer(name, tensor)
-
-    def _dequantized_weight(self) -> Tensor:
-        return torch.ops.torchao.int4_dequantize(
-            self.weight_packed, self.weight_scale, self.weight_zero_point, self.group_size, self.in_features
-        )
-
-    def _product(self, input: Tensor) -> Tensor:
-        if self.dynamic_activations:
-            return torch.ops.torchao.int4_dynamic_mm(
-                input, self.weight_packed, self.weight_scale, self.weight_zero_point, self.group_size, self.bias
-            )
-        return torch.ops.torchao.int4_mm(
-            input, self.weight_packed, self.weight_scale, self.weight_zero_point, self.group_size, self.bias
-        )
-
-    def _format_repr(self) -> str:
-        symmetric = self.weight_zero_point is None
-        return f"int4, group_size={self.group_size}, {symmetric=}, dynamic_activations={self.dynamic_activations}"
-
-
-class Int8Linear(QuantLinear):
-    """A linear layer with an int8 weight.
-
-    Buffers (N = out_features, K = in_features, G = ceil(K / group_size)):
-        weight_codes: int8 [N, K]. (compressed-tensors calls them `weight`, which here is the dequantized weight.)
-        weight_scale: [N], or [N, G] with a group size; fp32, fp16 or bf16; `.to(dtype)` converts it and leaves the codes alone.
-    """
-
-    __constants__ = [*nn.Linear.__constants__, "group_size", "dynamic_activations"]
-
-    @staticmethod
-    @torch.no_grad()
-    def quantize_weight(weight: Tensor, config: Config) -> dict[str, Tensor | None]:
-        codes, scale = torch.ops.torchao.int8_quantize(weight, _int8_group_size(config))
-        return {"weight_codes": codes, "weight_scale": scale}
-
-    def _set_weight(self, config: Config, weight: dict[str, Tensor | None]) -> None:
-        self.group_size = _int8_group_size(config)
-        self.dynamic_activations = isinstance(config, Int8DynamicActivationInt8WeightConfig)
-        for name, tensor in weight.items():
-            self.register_buffer(name, tensor)
-
-    def _dequantized_weight(self) -> Tensor:
-        return torch.ops.torchao.int8_dequantize(self.weight_codes, self.weight_scale, self.group_size)
-
-    def _product(self, input: Tensor) -> Tensor:
-        if self.dynamic_activations:
-            return torch.ops.torchao.int8_dynamic_mm(
-                input, self.weight_codes, self.weight_scale, self.group_size, self.bias
-            )
-        return torch.ops.torchao.int8_mm(input, self.weight_codes, self.weight_scale, self.group_size, self.bias)
-
-    def _format_repr(self) -> str:
-        group_size = self.group_size or None
-        return f"int8, {group_size=}, dynamic_activations={self.dynamic_activations}"
-
-
-def _int8_group_size(config: Config) -> int:
-    """As the operators take it: 0 is one scale a row."""
-    return getattr(config, "group_size", None) or 0
-
-
-_LINEAR_CLASSES: dict[type, type[QuantLinear]] = {
-    Int4WeightOnlyConfig: Int4Linear,
-    Int8DynamicActivationInt4WeightConfig: Int4Linear,
-    Int8WeightOnlyConfig: Int8Linear,
-    Int8DynamicActivationInt8WeightConfig: Int8Linear,
-}
-
-
-def linear_class_of(config: Config) -> type[QuantLinear]:
-    """The layer class that a config asks for.
-
-    Raises:
-        TypeError: it is not a config.
-    """
-    linear_class = _LINEAR_CLASSES.get(type(config))
-    if linear_class is None:
-        known = ", ".join(config_class.__name__ for config_class in _LINEAR_CLASSES)
-        raise TypeError(f"config must be an alias string or one of {known}, but got {config!r}")
-    return linear_class

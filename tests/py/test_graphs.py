@@ -16,7 +16,10 @@ from torchao_ops import (
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
     Int8DynamicActivationInt8WeightConfig,
+    Int8Linear,
     Int8WeightOnlyConfig,
+    NF4Linear,
+    NF4WeightOnlyConfig,
     quantize_,
 )
 from torchao_ops._library import library_path
@@ -27,6 +30,7 @@ CONFIGS = [
     Int8DynamicActivationInt4WeightConfig(group_size=32),
     Int8WeightOnlyConfig(),
     Int8DynamicActivationInt8WeightConfig(),
+    NF4WeightOnlyConfig(),
 ]
 
 
@@ -107,9 +111,8 @@ def test_symbolic_sizes_stay_symbolic():
 def test_export_with_a_dynamic_batch(model, x):
     exported = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     targets = [node.target for node in exported.graph.nodes if node.op == "call_function"]
-    name = ("int4" if isinstance(model[0], Int4Linear) else "int8") + (
-        "_dynamic_mm" if model[0].dynamic_activations else "_mm"
-    )
+    operators = {Int4Linear: "int4", Int8Linear: "int8", NF4Linear: "nf4"}
+    name = operators[type(model[0])] + ("_dynamic_mm" if getattr(model[0], "dynamic_activations", False) else "_mm")
     assert targets.count(getattr(torch.ops.torchao, name).default) == 2
     file = io.BytesIO()
     torch.export.save(exported, file)

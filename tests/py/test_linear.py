@@ -17,6 +17,8 @@ from torchao_ops import (
     Int8DynamicActivationInt8WeightConfig,
     Int8Linear,
     Int8WeightOnlyConfig,
+    NF4Linear,
+    NF4WeightOnlyConfig,
     QuantLinear,
     int4_dequantize,
     int4_dynamic_mm,
@@ -24,7 +26,9 @@ from torchao_ops import (
     int8_dequantize,
     int8_dynamic_mm,
     int8_mm,
+    linear_nf4,
     quantize_,
+    to_nf4,
 )
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -35,7 +39,8 @@ INT4_CONFIGS = [
     Int8DynamicActivationInt4WeightConfig(group_size=32),
 ]
 INT8_CONFIGS = [Int8WeightOnlyConfig(), Int8WeightOnlyConfig(group_size=32), Int8DynamicActivationInt8WeightConfig()]
-CONFIGS = INT4_CONFIGS + INT8_CONFIGS
+NF4_CONFIGS = [NF4WeightOnlyConfig(), NF4WeightOnlyConfig(block_size=32, double_quant=False)]
+CONFIGS = INT4_CONFIGS + INT8_CONFIGS + NF4_CONFIGS
 
 
 def is_dynamic(config) -> bool:
@@ -44,11 +49,19 @@ def is_dynamic(config) -> bool:
 
 def largest_error(config) -> float:
     """Rounding normal weights to 4 bits costs about a tenth of the norm; to 8 bits, weights and perhaps activations, a hundredth."""
-    return 0.12 if config in INT4_CONFIGS else 0.02
+    return 0.02 if config in INT8_CONFIGS else 0.12
 
 
 def code_name(config) -> str:
-    return "weight_packed" if config in INT4_CONFIGS else "weight_codes"
+    return "weight_codes" if config in INT8_CONFIGS else "weight_packed"
+
+
+def buffer_names(config) -> set[str]:
+    if config in NF4_CONFIGS:
+        nested = {"weight_absmax_code", "weight_nested_absmax", "weight_absmax_offset"}
+        return {"weight_packed", "weight_absmax"} | (nested if config.double_quant else set())
+    has_zero_point = config in INT4_CONFIGS and not config.symmetric
+    return {code_name(config), "weight_scale"} | ({"weight_zero_point"} if has_zero_point else set())
 
 
 def small_model() -> nn.Sequential:
@@ -121,6 +134,25 @@ def test_an_int8_layer_computes_what_its_operator_computes(config, dtype, bias):
     assert torch.equal(layer.weight, int8_dequantize(*weight))
 
 
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("config", NF4_CONFIGS, ids=str)
+def test_an_nf4_layer_computes_what_its_operator_computes(config, dtype, bias):
+    linear = nn.Linear(70, 48, bias=bias, dtype=dtype)
+    layer = QuantLinear.from_linear(linear, config)
+    assert isinstance(layer, NF4Linear) and isinstance(layer, nn.Linear)
+    weight = to_nf4(linear.weight, config.block_size, 256 if config.double_quant else None)
+    assert torch.equal(layer.weight_packed, weight.packed)
+    assert torch.equal(layer.weight_absmax, weight.absmax)
+    assert layer.weight_absmax.dtype == (torch.uint8 if config.double_quant else torch.float32)
+    assert layer.bias is linear.bias
+
+    x = torch.randn(2, 3, 70).to(dtype)
+    assert torch.equal(layer(x), linear_nf4(x, weight, linear.bias))
+    assert reference.relative_error(layer(x), linear(x)) < largest_error(config)
+    assert torch.equal(layer.weight, weight.dequantize())
+
+
 def test_weight_is_the_dequantized_weight(config):
     linear = nn.Linear(70, 48, dtype=torch.bfloat16)
     layer = QuantLinear.from_linear(linear, config)
@@ -157,10 +189,7 @@ def test_repr_shows_the_format():
 
 
 def test_state_dict_is_plain_tensors(model, config):
-    code = code_name(config)
-    names = {f"0.{code}", "0.weight_scale", "0.bias", f"2.{code}", "2.weight_scale"}
-    if config in INT4_CONFIGS and not config.symmetric:
-        names |= {"0.weight_zero_point", "2.weight_zero_point"}
+    names = {f"{layer}.{name}" for layer in (0, 2) for name in buffer_names(config)} | {"0.bias"}
     state = model.state_dict()
     assert set(state) == names
     assert all(type(tensor) in (torch.Tensor, nn.Parameter) for tensor in state.values())
@@ -175,7 +204,7 @@ def test_the_constructor_makes_an_empty_layer_to_load_into(config, x):
     assert torch.equal(empty(x), trained(x))
 
     on_meta = linear_class(70, 48, device="meta", dtype=torch.bfloat16, config=config)
-    assert on_meta.weight_scale.dtype == on_meta.bias.dtype == torch.bfloat16
+    assert on_meta.weight.dtype == on_meta.bias.dtype == torch.bfloat16
     assert on_meta(x.to("meta")).shape == (5, 48)
     on_meta.load_state_dict(trained.state_dict(), assign=True)
     assert torch.equal(on_meta(x), trained(x))
@@ -192,10 +221,12 @@ def test_a_model_on_meta_is_filled_by_a_checkpoint(model, config, x):
 
 
 def test_a_checkpoint_of_another_format_does_not_load(model, config):
-    other = Int4WeightOnlyConfig(64) if config in INT4_CONFIGS else Int8WeightOnlyConfig(64)
+    others = {Int4Linear: Int4WeightOnlyConfig(64), Int8Linear: Int8WeightOnlyConfig(64)}
+    other = others.get(type(model[0]), NF4WeightOnlyConfig(64, double_quant=False))
+    scale = "weight_absmax" if config in NF4_CONFIGS else "weight_scale"
     with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "0.weight"'):
         model.load_state_dict(small_model().state_dict())
-    with pytest.raises(RuntimeError, match="size mismatch for 0.weight_scale"):
+    with pytest.raises(RuntimeError, match=f"size mismatch for 0.{scale}|Missing key.*weight_absmax_code"):
         model.load_state_dict(quantized_model(other).state_dict())
 
 
@@ -233,6 +264,7 @@ def test_a_whole_module_survives_torch_save(model, x):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("config", INT4_CONFIGS + INT8_CONFIGS, ids=str)
 def test_to_a_dtype_converts_the_scales_and_not_the_codes(model, config, x, dtype):
     before = copy.deepcopy(model[0])
     model.to(dtype)
@@ -249,11 +281,34 @@ def test_to_a_dtype_converts_the_scales_and_not_the_codes(model, config, x, dtyp
     assert layer(x).dtype == torch.float32
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("config", NF4_CONFIGS, ids=str)
+def test_to_a_dtype_leaves_all_of_an_nf4_weight_alone(model, config, x, dtype):
+    before = copy.deepcopy(model[0])
+    model.to(dtype)
+    for name in buffer_names(config):
+        assert torch.equal(getattr(model[0], name), getattr(before, name)), name
+    assert model[0].bias.dtype == model[0].weight.dtype == dtype
+    assert torch.equal(model[0].weight, before.weight.to(dtype))
+    assert model[0](x.to(dtype)).dtype == dtype
+
+
+def test_another_weight_is_quantized_as_the_first_was(model, config):
+    other = torch.randn(48, 70)
+    model[0].requantize_(other)
+    with torch.no_grad():
+        dense = nn.Linear(70, 48)
+        dense.weight.copy_(other)
+    expected = QuantLinear.from_linear(dense, config)
+    for name in buffer_names(config):
+        assert torch.equal(getattr(model[0], name), getattr(expected, name)), name
+
+
 def test_half_and_bfloat16_and_float(model, config, x):
     assert model.half()(x.half()).dtype == torch.float16
     assert model.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
     assert model.float()(x).dtype == torch.float32
-    assert getattr(model[0], code_name(config)).dtype == (torch.uint8 if config in INT4_CONFIGS else torch.int8)
+    assert getattr(model[0], code_name(config)).dtype == (torch.int8 if config in INT8_CONFIGS else torch.uint8)
 
 
 def test_training_reaches_the_bias_and_what_is_below(config, x):

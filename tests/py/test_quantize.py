@@ -15,6 +15,7 @@ from torchao_ops import (
     Int8DynamicActivationInt4WeightConfig,
     Int8DynamicActivationInt8WeightConfig,
     Int8WeightOnlyConfig,
+    NF4WeightOnlyConfig,
     QuantLinear,
     model_size,
     quantize_,
@@ -185,6 +186,7 @@ def test_multihead_attention_keeps_its_output_projection(batch_first):
         ("8da4w-32", "int4_dynamic_mm"),
         ("int8wo", "int8_mm"),
         ("int8dq", "int8_dynamic_mm"),
+        ("nf4", "nf4_mm"),
     ],
 )
 @pytest.mark.parametrize("with_padding", [False, True])
@@ -224,6 +226,10 @@ def test_model_size_of_a_quantized_layer():
     int8 = nn.Linear(384, 384, bias=False)
     quantize_(int8, Int8WeightOnlyConfig())
     assert model_size(int8) == 384 * 384 + 384 * 4
+    nf4 = nn.Linear(384, 384, bias=False)
+    quantize_(nf4, NF4WeightOnlyConfig())
+    blocks = 384 * 384 // 64
+    assert model_size(nf4) == 384 * 192 + blocks + blocks // 256 * 4 + 256 * 4 + 4
 
 
 @pytest.mark.parametrize(
@@ -242,6 +248,8 @@ def test_model_size_of_a_quantized_layer():
         ("int8_weight_only-64", Int8WeightOnlyConfig(group_size=64)),
         ("int8dq", Int8DynamicActivationInt8WeightConfig()),
         ("int8_dynamic_activation_int8_weight", Int8DynamicActivationInt8WeightConfig()),
+        ("nf4", NF4WeightOnlyConfig()),
+        ("nf4-128", NF4WeightOnlyConfig(block_size=128)),
     ],
 )
 def test_short_names_of_configs(alias, config):
@@ -250,7 +258,7 @@ def test_short_names_of_configs(alias, config):
     quantize_(by_name, alias)
     quantize_(by_config, config)
     assert repr(by_name) == repr(by_config)
-    assert torch.equal(by_name.weight_scale, by_config.weight_scale)
+    assert all(torch.equal(tensor, by_config.state_dict()[key]) for key, tensor in by_name.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -262,7 +270,7 @@ def test_an_unknown_name_lists_the_known_ones(alias):
     assert str(error.value) == (
         'config must be one of "int4wo-<group_size>", "int4_weight_only-<group_size>", "8da4w-<group_size>", '
         '"int8_dynamic_activation_int4_weight-<group_size>", "int8wo-<group_size>", "int8_weight_only-<group_size>", '
-        '"int8dq", "int8_dynamic_activation_int8_weight", where the part after - may be left out, '
+        '"int8dq", "int8_dynamic_activation_int8_weight", "nf4-<block_size>", where the part after - may be left out, '
         f"but got {alias!r}"
     )
 
@@ -273,7 +281,8 @@ def test_something_else_than_a_config():
             quantize_(nn.Linear(64, 8), wrong)
         assert str(error.value) == (
             "config must be an alias string or one of Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig, "
-            f"Int8WeightOnlyConfig, Int8DynamicActivationInt8WeightConfig, but got {wrong!r}"
+            "Int8WeightOnlyConfig, Int8DynamicActivationInt8WeightConfig, NF4WeightOnlyConfig, "
+            f"but got {wrong!r}"
         )
 
 
@@ -293,6 +302,16 @@ def test_wrong_group_sizes(config_class):
         assert str(error.value) == f"{name}: group_size must be an int, but got {wrong!r}"
     with pytest.raises(ValueError, match="group_size must be at least 1, but got 0"):
         quantize_(nn.Linear(64, 8), "int4wo-0")
+
+
+def test_wrong_block_sizes():
+    for wrong in (16, 48, 100):
+        with pytest.raises(ValueError) as error:
+            NF4WeightOnlyConfig(block_size=wrong)
+        assert str(error.value) == f"NF4WeightOnlyConfig: block_size must be a power of two from 32 on, but got {wrong}"
+    with pytest.raises(TypeError) as error:
+        NF4WeightOnlyConfig(block_size=64.0)
+    assert str(error.value) == "NF4WeightOnlyConfig: block_size must be an int, but got 64.0"
 
 
 def test_large_models_show_progress_and_small_ones_do_not(monkeypatch):

@@ -217,7 +217,7 @@ def test_channels_of_zeros_stay():
     torch.testing.assert_close(layer(x), expected)
 
 
-@pytest.mark.parametrize("config", ["int8dq", "int8wo-4", "int4wo-4", "8da4w-4"])
+@pytest.mark.parametrize("config", ["int8dq", "int8wo-4", "int4wo-4", "8da4w-4", "nf4-32"])
 def test_quantized_layers_keep_their_input_scale(config, device, tmp_path):
     torch.manual_seed(1)
     model, x = block(), with_outliers(9, 32)
