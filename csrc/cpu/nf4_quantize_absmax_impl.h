@@ -39,8 +39,8 @@ TORCHAO_OPS_INLINE uint8_t nearest_code(float v) {
   const double position = double{(clamped + 1.0f) * 0.5f} * 65535.0 + 0.5;
   const int32_t i = static_cast<int32_t>(static_cast<float>(position));
   const float p = -1.0f + 2.0f * static_cast<float>(i) / 65535.0f;
-  int code = 0;
-  for (int step = 128; step > 0; step /= 2) code += midpoints.values[code + step - 1] < p ? step : 0;
+  int code = 0;  // found without branches, of which every second would be guessed wrong
+  for (int step = 128; step > 0; step /= 2) code += step * static_cast<int>(midpoints.values[code + step - 1] < p);
   return static_cast<uint8_t>(code);
 }
 
