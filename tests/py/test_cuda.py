@@ -12,15 +12,34 @@ import pytest
 import reference
 import torch
 import torchao_ops
-from helpers import FLOAT_DTYPES, INT8_MM_OPERATORS, MM_OPERATORS, Int4Weight, Int8Weight, operator, run_python
+from helpers import (
+    FLOAT_DTYPES,
+    INT8_MM_OPERATORS,
+    MM_OPERATORS,
+    Int4Weight,
+    Int8Weight,
+    Nf4Weight,
+    operator,
+    run_python,
+)
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torchao_ops import int4_dequantize, int4_mm, int4_quantize, int8_dequantize, int8_quantize, quantize_
+from torchao_ops import (
+    int4_dequantize,
+    int4_mm,
+    int4_quantize,
+    int8_dequantize,
+    int8_quantize,
+    nf4_dequantize,
+    nf4_quantize,
+    nf4_quantize_absmax,
+    quantize_,
+)
 from torchao_ops._library import OPERATORS
 
 # Rows of x for which CUDA has an algorithm of its own: few, some, and many, for which the weight is dequantized.
 ROWS = [1, 2, 7, 16, 40, 300]
-PRODUCTS = [*MM_OPERATORS, *INT8_MM_OPERATORS]
+PRODUCTS = [*MM_OPERATORS, *INT8_MM_OPERATORS, "nf4_mm"]
 # How a script for a process of its own begins.
 SEEDED = "import torch, torchao_ops\ntorch.manual_seed(0)\n"
 
@@ -28,11 +47,13 @@ SEEDED = "import torch, torchao_ops\ntorch.manual_seed(0)\n"
 def random_product(op: str, rows: int, dtype: torch.dtype, out_features: int = 96, in_features: int = 512):
     """An operator's arguments on the CPU."""
     if op in INT8_MM_OPERATORS:
-        weight = Int8Weight.random(out_features, in_features, 0, dtype)
+        weight = Int8Weight.random(out_features, in_features, 0, dtype).mm_args
+    elif op in MM_OPERATORS:
+        weight = Int4Weight.random(out_features, in_features, 32, dtype, dtype).mm_args
     else:
-        weight = Int4Weight.random(out_features, in_features, 32, dtype, dtype)
+        weight = Nf4Weight.random(out_features, in_features, 64, dtype).mm_args()[:4]
     x, bias = torch.randn(rows, in_features).to(dtype), torch.randn(out_features).to(dtype)
-    return x, *weight.mm_args, bias
+    return x, *weight, bias
 
 
 def to_cuda(arguments: tuple) -> list:
@@ -56,11 +77,13 @@ def test_capabilities_name_the_architectures():
 def test_fake_cuda_tensors():
     with FakeTensorMode():
         dense, x = torch.empty(8, 70, device="cuda"), torch.empty(3, 70, device="cuda", dtype=torch.bfloat16)
-        int4, int8 = int4_quantize(dense, 32), int8_quantize(dense)
-        assert {tensor.device for tensor in (*int4, *int8)} == {torch.device("cuda:0")}
-        assert int4_dequantize(*int4, 32, 70).device == int8_dequantize(*int8).device == torch.device("cuda:0")
+        int4, int8, nf4 = int4_quantize(dense, 32), int8_quantize(dense), nf4_quantize(dense)
+        nested = nf4_quantize_absmax(nf4[1])
+        weights = int4_dequantize(*int4, 32, 70), int8_dequantize(*int8), nf4_dequantize(*nf4, [8, 70])
+        assert {tensor.device for tensor in (*int4, *int8, *nf4, *nested, *weights)} == {torch.device("cuda:0")}
         for op in PRODUCTS:
-            y = operator(op)(x, *(int8 if op in INT8_MM_OPERATORS else (*int4, 32)))
+            weight = int8 if op in INT8_MM_OPERATORS else (*int4, 32) if op in MM_OPERATORS else (*nf4, 8)
+            y = operator(op)(x, *weight)
             assert (y.shape, y.dtype, y.device) == ((3, 8), torch.bfloat16, torch.device("cuda:0"))
 
 
@@ -100,6 +123,39 @@ def test_a_quantized_weight_is_the_same_bytes_on_both_devices(cuda, shape, group
         dequantized = (int8_dequantize(*quantized, size) for quantized in (on_cuda, on_cpu))
         for ours, theirs in (*zip(on_cuda, on_cpu, strict=True), tuple(dequantized)):
             torch.testing.assert_close(ours.cpu(), theirs, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize("shape, block_size", [((5, 7), 32), ((33, 512), 64), ((16, 384), 128), ((41, 1031), 64)])
+def test_an_nf4_weight_is_the_same_bytes_on_both_devices(cuda, shape, block_size, dtype):
+    weight = torch.randn(shape).to(dtype)
+    weight[1] = 0
+    weight[2, :3] *= 1e-6
+    results = []
+    for w in (weight, weight.cuda()):
+        packed, absmax = nf4_quantize(w, block_size)
+        codes, *nested = nf4_quantize_absmax(absmax, 16)
+        plain = nf4_dequantize(packed, absmax, shape, block_size, dtype)
+        doubly = nf4_dequantize(packed, codes, shape, block_size, dtype, *nested, 16)
+        w[3, 2] = float("nan")
+        of_nan = nf4_quantize(w, block_size)
+        results.append(
+            (packed, absmax, codes, *nested, plain, doubly, *of_nan, nf4_dequantize(*of_nan, shape, block_size))
+        )
+    for theirs, ours in zip(*results, strict=True):
+        assert ours.is_cuda
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("in_features", [512, 390])
+def test_the_gradient_of_nf4_mm_is_that_of_the_cpu_but_for_rounding(cuda, dtype, rows, in_features):
+    weight, grad = Nf4Weight.random(96, in_features, 64, torch.uint8), torch.randn(rows, 96).to(dtype)
+    on_cpu = operator("nf4_mm_backward")(grad, *weight.backward_args)
+    on_cuda = operator("nf4_mm_backward")(grad.cuda(), *weight.to("cuda").backward_args)
+    limit = 2 * torch.finfo(dtype).eps if dtype != torch.float32 else 1e-6
+    assert reference.relative_error(on_cuda, on_cpu) < limit
 
 
 @pytest.mark.parametrize("op", PRODUCTS)
@@ -145,9 +201,11 @@ def test_tensors_on_different_devices(cuda, op):
     names = ["x", "weight_packed", "weight_scale", "weight_zero_point", "group_size", "bias"]
     if op in INT8_MM_OPERATORS:
         names = ["x", "weight", "weight_scale", "group_size", "bias"]
+    elif op == "nf4_mm":
+        names = ["x", "weight_packed", "absmax", "out_features", "block_size", "bias"]
     on_cpu = dict(zip(names, random_product(op, 3, torch.float32), strict=True))
     on_cuda = dict(zip(names, to_cuda(tuple(on_cpu.values())), strict=True))
-    for name in set(names) - {"x", "group_size"}:
+    for name in set(names) - {"x", "group_size", "out_features", "block_size"}:
         with pytest.raises(RuntimeError) as error:
             operator(op)(*{**on_cuda, name: on_cpu[name]}.values())
         assert str(error.value).splitlines()[0] == f"{op}: {name} must be on x's device cuda:0, but got cpu"
@@ -331,9 +389,10 @@ x, dense = torch.randn(300, 2048), torch.randn(130, 2048).cuda()
 weights = {{
     "int4": (*torch.ops.torchao.int4_quantize(dense, 32), 32),
     "int8": torch.ops.torchao.int8_quantize(dense),
+    "nf4": (*torch.ops.torchao.nf4_quantize(dense), 130),
 }}
 for op, dtype in product({PRODUCTS}, (torch.float32, torch.float16, torch.bfloat16)):
-    all_rows, run, weight = x.to("cuda", dtype), getattr(torch.ops.torchao, op), weights[op[:4]]
+    all_rows, run, weight = x.to("cuda", dtype), getattr(torch.ops.torchao, op), weights[op.split("_")[0]]
     results = [run(all_rows[:rows], *weight) for rows in (1, 2, 3, 8, 9, 16, 17, 33, 64, 129, 300)]
     print(op, dtype, all(torch.equal(y, results[-1][: len(y)]) for y in results))
 """

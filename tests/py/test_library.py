@@ -239,6 +239,8 @@ torch.manual_seed(0)
 x, weight = torch.randn(200, 2048), torch.randn(130, 2048)
 int4, int8 = torch.ops.torchao.int4_quantize(weight, 32), torch.ops.torchao.int8_quantize(weight, 32)
 weights = {"int4_mm": int4, "int4_dynamic_mm": int4, "int8_mm": int8, "int8_dynamic_mm": int8}
+weights["nf4_mm"] = (*torch.ops.torchao.nf4_quantize(weight, 32), 130)
+weights["nf4_mm_backward"] = (*torch.ops.torchao.nf4_quantize(weight.t(), 32), 130)
 for op, dtype in product(weights, (torch.float32, torch.float16, torch.bfloat16)):
     all_rows, run = x.to(dtype), getattr(torch.ops.torchao, op)
     results = [run(all_rows[:rows], *weights[op], 32) for rows in (1, 2, 3, 4, 5, 16, 33, 64, 200)]
@@ -249,7 +251,7 @@ for op, dtype in product(weights, (torch.float32, torch.float16, torch.bfloat16)
 def test_batch_invariance_can_be_asked_for():
     result = run_python(BATCH_INVARIANCE, TORCHAO_OPS_BATCH_INVARIANT="1")
     assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 12
+    assert len(result.stdout.splitlines()) == 18
     assert "False" not in result.stdout
 
 
