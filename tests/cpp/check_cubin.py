@@ -92,7 +92,11 @@ class Row:
 # Bytes that one instruction moves are the last number of its name: LDGSTS is cp.async, LDSM is ldmatrix. The tensor-core product copies the weight in
 # four pieces of 16 bytes a lane and chunk, while it multiplies, and its fragments of x come by ldmatrix, four matrices at a time.
 MMA_LOOP = {r"LDGSTS\.E\.BYPASS\.LTC128B\.128": 4, r"LDSM\.16\.M88\.4": 1}
+# Codes of nf4 look their operands up: 16 permutations for each of a chunk's 16 octets (nf4_codes.cuh).
+NF4_MMA_LOOP = MMA_LOOP | {r"PRMT": 256}
 KERNELS = [
+    Row(r"mm_mma_kernel<Nf4, Bf16Dot,", loop=r"HMMA\.16816\.F32\.BF16", loop_instructions=NF4_MMA_LOOP),
+    Row(r"mm_mma_kernel<Nf4, F16Dot,", loop=r"HMMA\.16816\.F32$", loop_instructions=NF4_MMA_LOOP),
     Row(r"mm_mma_kernel<.* Bf16Dot,", loop=r"HMMA\.16816\.F32\.BF16", loop_instructions=MMA_LOOP, forbidden=("IMMA",)),
     Row(r"mm_mma_kernel<.* F16Dot,", loop=r"HMMA\.16816\.F32$", loop_instructions=MMA_LOOP, forbidden=("IMMA",)),
     Row(r"mm_mma_kernel<.* Int8Dot,", loop=r"IMMA\.16832\.S8\.S8", loop_instructions=MMA_LOOP, forbidden=("HMMA",)),
