@@ -102,6 +102,8 @@ def variants(tokenizer) -> list[Variant]:
         Variant("int8, int8 activations", quantized(fp32, "int8dq"), "int8dq"),
         Variant("the same, smoothed", quantized(smooth, "int8dq"), "int8dq"),
         Variant("int8, the rest bf16", quantized(bf16, "int8wo")),
+        Variant("nf4", quantized(fp32, "nf4"), "nf4"),
+        Variant("nf4, the rest bf16", quantized(bf16, "nf4")),
     ]
 
 
@@ -118,8 +120,8 @@ def show_sizes(models: list[Variant]) -> None:
         table.add_row(variant.name, f"{linear:.1f}", f"{whole:.1f}", f"{whole * 1e6 / dense_size:.0%}")
     console.print(table)
     console.print(
-        "int4 weights come in groups of 32, int8 weights have a scale a row. What is no linear layer, mostly the embedding "
-        "table, stays as it is."
+        "int4 weights come in groups of 32, nf4 weights in blocks of 64, doubly quantized; int8 weights have a scale a row. What is "
+        "no linear layer, mostly the embedding table, stays as it is."
     )
 
 
