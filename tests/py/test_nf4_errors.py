@@ -314,6 +314,15 @@ def test_the_dtype_is_that_of_out():
     assert str(error.value) == "nf4_dequantize: dtype must be None or out's float32, but got float16"
 
 
+def test_an_out_that_requires_grad():
+    arguments = {**out_arguments(), "out": torch.empty(8, 70, requires_grad=True)}
+    with pytest.raises(RuntimeError) as error:
+        torchao_ops.nf4_dequantize(**arguments)
+    assert str(error.value) == "nf4_dequantize: out must not require grad, but got requires_grad=True"
+    with torch.no_grad():
+        assert torchao_ops.nf4_dequantize(**arguments) is arguments["out"]
+
+
 @pytest.mark.parametrize("op, good", [("nf4_mm", mm_arguments), ("nf4_mm_backward", backward_arguments)])
 def test_there_is_no_gradient_for_the_weight(op, good):
     for doubly_quantized, names in ((False, ["absmax"]), (True, ["absmax_code", "nested_absmax", "absmax_offset"])):

@@ -48,6 +48,8 @@ def nf4_dequantize(
         return torch.ops.torchao.nf4_dequantize(weight_packed, absmax, shape, block_size, dtype, *nested)
     if dtype not in (None, out.dtype):
         raise RuntimeError(f"{_OP}: dtype must be None or out's {dtype_name(out.dtype)}, but got {dtype_name(dtype)}")
+    if out.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError(f"{_OP}: out must not require grad, but got requires_grad=True")
     return torch.ops.torchao.nf4_dequantize(weight_packed, absmax, shape, block_size, *nested, out=out)
 
 
