@@ -134,7 +134,7 @@ TORCHAO_OPS_CONSTEXPR uint8_t code_of(uint8_t byte, int64_t i) {
   return static_cast<uint8_t>(i % 2 == 0 ? byte >> 4 : byte & 0x0f);
 }
 
-static_assert(packed_bytes(0) == 0 && packed_bytes(1) == 1 && packed_bytes(33 * 3) == 50, "two codes a byte, across rows");
+static_assert(packed_bytes(0) == 0 && packed_bytes(1) == 1 && packed_bytes(99) == 50, "two codes a byte, across rows");
 static_assert(code_of(0xa3, 0) == 0xa && code_of(0xa3, 1) == 0x3, "the even element is the high nibble");
 static_assert(value_of(zero_code) == 0.0f && value_of(0) == -1.0f && value_of(15) == 1.0f, "sorted, with an exact zero");
 
