@@ -151,27 +151,56 @@ INSTANTIATE_TYPED_TEST_SUITE_P(Nf4, Nf4Quantizers, Both, Names);
 // multiply, a partial one divides.
 TEST(Nf4QuantizeTies, MidpointsTimesAbsmax) {
   Random random{0};
-  for (const FloatType type : {FloatType::f32, FloatType::bf16}) {
-    for (int64_t i = 0; i < case_count(100); ++i) {
-      const float absmax = static_cast<float>(random.uniform(0.01, 3));
-      std::vector<uint8_t> weight(100 * 4);
-      for (int64_t j = 0; j < 100; ++j) {
-        const float midpoint = nf4::midpoint_above(static_cast<int>(random.integer(0, 14)));
-        const uint32_t bits = float_bits(midpoint * absmax) + static_cast<uint32_t>(random.integer(-2, 2));
-        store_float(j % 32 == 3 ? absmax : float_from_bits(bits), weight.data(), type, j);
-      }
-      uint8_t packed[50], expected_packed[50];
-      float scales[4], expected_scales[4];
-      nf4_quantize_ref({weight.data(), type, 100, 32, expected_packed, expected_scales});
-      const Nf4QuantizeArgs args{weight.data(), type, 100, 32, packed, scales};
-      for (const Nf4QuantizeKernel& kernel : nf4_quantize_kernels()) {
-        if (!takes(kernel, args)) continue;
-        SCOPED_TRACE(kernel.name);
-        ASSERT_EQ(kernel.run(args, Parallel{}), Status::ok);
-        ASSERT_EQ(std::memcmp(packed, expected_packed, sizeof(packed)), 0);
-        ASSERT_EQ(std::memcmp(scales, expected_scales, sizeof(scales)), 0);
+  for (const int64_t block_size : {32, 128}) {
+    for (const FloatType type : {FloatType::f32, FloatType::bf16}) {
+      for (int64_t i = 0; i < case_count(100); ++i) {
+        const float absmax = static_cast<float>(random.uniform(0.01, 3));
+        std::vector<uint8_t> weight(100 * 4);
+        for (int64_t j = 0; j < 100; ++j) {
+          const float midpoint = nf4::midpoint_above(static_cast<int>(random.integer(0, 14)));
+          const uint32_t bits = float_bits(midpoint * absmax) + static_cast<uint32_t>(random.integer(-2, 2));
+          store_float(j % 32 == 3 ? absmax : float_from_bits(bits), weight.data(), type, j);
+        }
+        uint8_t packed[50], expected_packed[50];
+        float scales[4], expected_scales[4];
+        const size_t scale_bytes = static_cast<size_t>(ceil_div(100, block_size)) * sizeof(float);
+        nf4_quantize_ref({weight.data(), type, 100, block_size, expected_packed, expected_scales});
+        const Nf4QuantizeArgs args{weight.data(), type, 100, block_size, packed, scales};
+        for (const Nf4QuantizeKernel& kernel : nf4_quantize_kernels()) {
+          if (!takes(kernel, args)) continue;
+          SCOPED_TRACE(kernel.name);
+          ASSERT_EQ(kernel.run(args, Parallel{}), Status::ok);
+          ASSERT_EQ(std::memcmp(packed, expected_packed, sizeof(packed)), 0);
+          ASSERT_EQ(std::memcmp(scales, expected_scales, scale_bytes), 0);
+        }
       }
     }
+  }
+}
+
+// Differences about halfway between two grid points that have different codes: which of them is the nearest decides.
+TEST(Nf4QuantizeAbsmaxTies, GridPointsBesideMidpoints) {
+  std::vector<float> absmax{1, -1};
+  for (int code = 0; code < 255; ++code) {
+    const double midpoint = 0.5 * (double{nf4::absmax_value(code)} + nf4::absmax_value(code + 1));
+    const double between = (std::floor((midpoint + 1) / 2 * 65535) + 0.5) * 2 / 65535 - 1;
+    float value = static_cast<float>(between);
+    for (int step = 0; step < 3; ++step) value = std::nextafter(value, -2.0f);
+    for (int step = -3; step <= 3; ++step, value = std::nextafter(value, 2.0f)) {
+      absmax.insert(absmax.end(), {value, -value});  // the mean stays 0
+    }
+  }
+  const int64_t count = static_cast<int64_t>(absmax.size());
+  std::vector<uint8_t> codes(absmax.size()), expected(absmax.size());
+  float absmax_code[256], nested_absmax[1], offset[1];
+  nf4_quantize_absmax_ref({absmax.data(), FloatType::f32, count, count, expected.data(), absmax_code, nested_absmax, offset});
+  ASSERT_EQ(nested_absmax[0], 1);
+  const Nf4QuantizeAbsmaxArgs args{absmax.data(), FloatType::f32, count, count, codes.data(), absmax_code, nested_absmax, offset};
+  for (const Nf4QuantizeAbsmaxKernel& kernel : nf4_quantize_absmax_kernels()) {
+    if (!takes(kernel, args)) continue;
+    SCOPED_TRACE(kernel.name);
+    ASSERT_EQ(kernel.run(args, Parallel{}), Status::ok);
+    EXPECT_EQ(codes, expected);
   }
 }
 
