@@ -22,7 +22,6 @@
 #include "csrc/cuda/gemm.h"
 #include "csrc/ops/torchao_ops.h"
 #include "tests/cpp/cuda_operators/fake_torch_cuda.h"
-#include "tests/cpp/cuda_operators/nf4_operators.h"
 
 namespace torchao_ops {
 
@@ -60,6 +59,7 @@ namespace test {
 namespace {
 
 using at::Tensor;
+constexpr int64_t group_size = 32, nested_block_size = 16;
 
 using Tensors = std::vector<Tensor>;  // the tensor arguments, in their order
 
@@ -80,7 +80,7 @@ Tensors nf4_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
 }
 Tensors nested_nf4_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
   Tensors operands = nf4_operands(M, N, K, dtype);
-  const auto [codes, absmax_code, nested_absmax, offset] = nf4_quantize_absmax(operands[2]);
+  const auto [codes, absmax_code, nested_absmax, offset] = nf4_quantize_absmax(operands[2], nested_block_size);
   operands[2] = codes;
   operands.insert(operands.end(), {absmax_code, nested_absmax, offset.view({1})});
   return operands;
@@ -111,12 +111,12 @@ const NamedProduct products[] = {
      int8_operands},
     {"nf4_mm",
      {"x", "weight_packed", "absmax", "bias"},
-     [](const Tensors& t) { return nf4_mm(t[0], t[1], t[2], t[3]); },
+     [](const Tensors& t) { return nf4_mm(t[0], t[1], t[2], t[3].size(0), group_size, t[3]); },
      nf4_operands},
     {"nf4_mm",
      {"x", "weight_packed", "absmax", "bias", "absmax_code", "nested_absmax", "absmax_offset"},
      [](const Tensors& t) {
-       return nf4_mm(t[0], t[1], t[2], t[3], {t[4], t[5], t[6]});
+       return nf4_mm(t[0], t[1], t[2], t[3].size(0), group_size, t[3], t[4], t[5], t[6], nested_block_size);
      },
      nested_nf4_operands},
 };
@@ -203,8 +203,8 @@ TEST_F(CudaOperators, QuantizedAndDequantizedWeightsAreBitForBitThoseOfTheCpu) {
       EXPECT_TRUE(at::equal(to_cpu(cuda_packed), packed));
       EXPECT_TRUE(at::equal(to_cpu(cuda_absmax), absmax));
       EXPECT_TRUE(at::equal(to_cpu(nf4_dequantize(cuda_packed, cuda_absmax, {9, K})), nf4_dequantize(packed, absmax, {9, K})));
-      const Tensor out = to_cuda(at::zeros({9, K}, dtype));
-      nf4_dequantize_out(cuda_packed, cuda_absmax, out);
+      Tensor out = to_cuda(at::zeros({9, K}, dtype));
+      nf4_dequantize_out(out, cuda_packed, cuda_absmax, {9, K});
       EXPECT_TRUE(at::equal(to_cpu(out), nf4_dequantize(packed, absmax, {9, K}).to(dtype)));
       const auto [codes, code, nested, offset] = nf4_quantize_absmax(absmax);
       const auto [cuda_codes, cuda_code, cuda_nested, cuda_offset] = nf4_quantize_absmax(cuda_absmax);
@@ -212,8 +212,10 @@ TEST_F(CudaOperators, QuantizedAndDequantizedWeightsAreBitForBitThoseOfTheCpu) {
            {std::pair{cuda_codes, codes}, {cuda_code, code}, {cuda_nested, nested}, {cuda_offset, offset}}) {
         EXPECT_TRUE(at::equal(to_cpu(cuda), cpu));
       }
-      EXPECT_TRUE(at::equal(to_cpu(nf4_dequantize(cuda_packed, cuda_codes, {9, K}, {cuda_code, cuda_nested, cuda_offset})),
-                            nf4_dequantize(packed, codes, {9, K}, {code, nested, offset})));
+      const Tensor nested_weight =
+          nf4_dequantize(cuda_packed, cuda_codes, {9, K}, 64, std::nullopt, cuda_code, cuda_nested, cuda_offset);
+      EXPECT_TRUE(
+          at::equal(to_cpu(nested_weight), nf4_dequantize(packed, codes, {9, K}, 64, std::nullopt, code, nested, offset)));
     }
   }
 }
@@ -224,17 +226,18 @@ TEST_F(CudaOperators, Nf4MmBackwardIsThatOfTheCpu) {
     for (const int64_t M : {1, 20}) {
       for (const int64_t K : {70, 128}) {
         const Tensors operands = nf4_operands(0, 41, K, dtype);
-        const Tensor grad = at::randn({2, M, 41}).to(dtype), expected = nf4_mm_backward(grad, operands[1], operands[2], K);
+        const Tensor grad = at::randn({2, M, 41}).to(dtype),
+                     expected = nf4_mm_backward(grad, operands[1], operands[2], K, group_size);
         const Tensors cuda = on_cuda({grad, operands[1], operands[2]});
         gemms.clear();
-        const Tensor y = nf4_mm_backward(cuda[0], cuda[1], cuda[2], K);
+        const Tensor y = nf4_mm_backward(cuda[0], cuda[1], cuda[2], K, group_size);
         ASSERT_EQ(gemms.size(), 1u);
         EXPECT_TRUE(gemms[0].args.w_is_transposed);
         EXPECT_EQ(y.sizes(), (std::vector<int64_t>{2, M, K}));
         const double limit = dtype == at::kFloat ? 1e-6 : dtype == at::kHalf ? 2e-3 : 1.6e-2;
         EXPECT_LT(relative_error(to_cpu(y), expected), limit) << M << " " << K;
         const Tensor turned = to_cuda(grad.view({2 * M, 41}).t().contiguous()).transpose(0, 1);
-        EXPECT_TRUE(at::equal(to_cpu(nf4_mm_backward(turned, cuda[1], cuda[2], K)), to_cpu(y).view({2 * M, K})));
+        EXPECT_TRUE(at::equal(to_cpu(nf4_mm_backward(turned, cuda[1], cuda[2], K, group_size)), to_cpu(y).view({2 * M, K})));
       }
     }
     const Tensor empty = to_cuda(at::zeros({0}, at::kByte)),

@@ -7,7 +7,6 @@
 
 #include "csrc/ops/torchao_ops.h"
 #include "tests/cpp/cuda_operators/fake_torch_cuda.h"
-#include "tests/cpp/cuda_operators/nf4_operators.h"
 
 namespace torchao_ops::test {
 namespace {
@@ -36,8 +35,9 @@ TEST(WithoutCuda, OperatorsSaySo) {
   EXPECT_EQ(error_of([&] { nf4_quantize(x); }), "nf4_quantize: weight" + end);
   EXPECT_EQ(error_of([&] { nf4_quantize_absmax(x); }), "nf4_quantize_absmax: absmax" + end);
   EXPECT_EQ(error_of([&] { nf4_dequantize(packed, scale, {5, 64}); }), "nf4_dequantize: weight_packed" + end);
-  EXPECT_EQ(error_of([&] { nf4_dequantize_out(packed, scale, x); }), "nf4_dequantize: weight_packed" + end);
-  EXPECT_EQ(error_of([&] { nf4_mm(x, packed, scale, x); }), "nf4_mm: x" + end);
+  at::Tensor out = x;
+  EXPECT_EQ(error_of([&] { nf4_dequantize_out(out, packed, scale, {3, 64}); }), "nf4_dequantize: weight_packed" + end);
+  EXPECT_EQ(error_of([&] { nf4_mm(x, packed, scale, 5); }), "nf4_mm: x" + end);
   EXPECT_EQ(error_of([&] { nf4_mm_backward(x, packed, scale, 5); }), "nf4_mm_backward: grad_output" + end);
   EXPECT_EQ(error_of([&] {
               int4_mm(at::ones({3, 64}), packed, scale, scale, 32);
