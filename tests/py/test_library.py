@@ -259,11 +259,10 @@ OTHER_ISAS = [isa for isa in torchao_ops.capabilities()["isa_available"] if isa 
 
 
 @pytest.mark.parametrize("isa", OTHER_ISAS)
-def test_values_and_layouts_with_every_other_instruction_set(isa):
+@pytest.mark.parametrize("format", ["int4", "int8", "nf4"])
+def test_values_and_layouts_with_every_other_instruction_set(format, isa):
     tests = Path(__file__).parent
-    files = [
-        str(tests / f"test_{format}_{what}.py") for format in ("int4", "int8", "nf4") for what in ("values", "layouts")
-    ]
+    files = [str(tests / f"test_{format}_{what}.py") for what in ("values", "layouts")]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "not more_than_two_to_the_31", *files],
         env={**os.environ, "TORCHAO_OPS_ISA": isa, "TORCHAO_OPS_TEST_DEVICE": "cpu", "OMP_NUM_THREADS": "1"},
