@@ -18,7 +18,7 @@ import results  # noqa: E402
 import torch  # noqa: E402
 from formats import FORMATS  # noqa: E402
 from formats.base import BEST_DENSE, READ_LIMIT  # noqa: E402
-from weights import Weight, group_text  # noqa: E402
+from weights import Weight  # noqa: E402
 
 import bench  # noqa: E402 (the path comes first)
 
@@ -38,7 +38,7 @@ def call_main(monkeypatch, *arguments: object) -> int:
 
 
 def our_candidates(form) -> list[str]:
-    return [f"{o.name} {group_text(g)}" for g in form.group_sizes for o in form.operators]
+    return [name for name in form.candidates(form.group_sizes, torch.bfloat16) if form.operator_of(name)]
 
 
 @pytest.fixture(scope="module")
