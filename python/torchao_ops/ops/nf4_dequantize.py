@@ -50,7 +50,7 @@ def nf4_dequantize(
         raise RuntimeError(f"{_OP}: dtype must be None or out's {dtype_name(out.dtype)}, but got {dtype_name(dtype)}")
     if out.requires_grad and torch.is_grad_enabled():
         raise RuntimeError(f"{_OP}: out must not require grad, but got requires_grad=True")
-    # Asked for an overload, torch would try the other one first and print the tensors into an error that nobody sees: 3 ms.
+    # Without the name, torch tries the other overload first and prints the tensors into an error that nobody sees: 3 ms.
     return torch.ops.torchao.nf4_dequantize.out(weight_packed, absmax, shape, block_size, *nested, out=out)
 
 
