@@ -53,17 +53,6 @@ Status gemm(const GemmArgs& args, const Context& context) {
   return Status::ok;
 }
 
-Status int8_gemm(const Int8GemmArgs& args, const Context&) {
-  for (int64_t m = 0; m < args.M; ++m) {
-    for (int64_t n = 0; n < args.N; ++n) {
-      int32_t sum = 0;
-      for (int64_t k = 0; k < args.K; ++k) sum += int32_t{args.x[m * args.x_row_stride + k]} * args.w[n * args.w_row_stride + k];
-      args.y[m * args.N + n] = sum;
-    }
-  }
-  return Status::ok;
-}
-
 }  // namespace cuda
 
 namespace test {
