@@ -59,9 +59,7 @@ def quantize_(
 
 def _layers_by_weight(model: nn.Module, filter_fn: Callable[[nn.Module, str], bool] | None) -> list[list[nn.Linear]]:
     """The layers to convert; those that share a weight stand in one list."""
-    # Every place in the model that a Parameter is registered at.
-    owners = Counter(id(parameter) for module in model.modules() for parameter in module._parameters.values())
-
+    owners = parameter_owners(model)
     layers: dict[int, list[nn.Linear]] = {}
     for name, module in model.named_modules():
         if not is_plain_linear(module) or (filter_fn is not None and not filter_fn(module, name)):
@@ -72,6 +70,11 @@ def _layers_by_weight(model: nn.Module, filter_fn: Callable[[nn.Module, str], bo
             )
         layers.setdefault(id(module.weight), []).append(module)
     return [sharing for weight_id, sharing in layers.items() if len(sharing) == owners[weight_id]]
+
+
+def parameter_owners(model: nn.Module) -> Counter[int]:
+    """By the id of a Parameter: at how many places in the model it is registered."""
+    return Counter(id(parameter) for module in model.modules() for parameter in module._parameters.values())
 
 
 def is_plain_linear(module: nn.Module) -> bool:

@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from tqdm.auto import tqdm
 
 from .linear import SmoothedLinear
-from .quantize import is_plain_linear
+from .quantize import is_plain_linear, parameter_owners
 
 
 @torch.no_grad()
@@ -52,8 +52,7 @@ def smoothquant(
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"smoothquant: alpha must be from 0 to 1, but got {alpha!r}")
-    # Every place in the model that a Parameter is registered at.
-    owners = Counter(id(parameter) for module in model.modules() for parameter in module._parameters.values())
+    owners = parameter_owners(model)
     names = {
         module: name
         for name, module in model.named_modules()
@@ -222,8 +221,8 @@ class _Calibration(TorchFunctionMode):
         self._watching = False
         self._batch.kept.append(x)
         self._inputs[layer].append((len(self._batches) - 1, id(x)))
-        rows = torch.cat((x.new_zeros(1, x.shape[-1]), x.reshape(-1, x.shape[-1])))
-        largest = rows.abs().amax(0).float()
+        rows = x.abs().reshape(-1, x.shape[-1])
+        largest = (rows.amax(0) if len(rows) else x.new_zeros(x.shape[-1])).float()
         self.largest[layer] = torch.maximum(self.largest[layer], largest) if layer in self.largest else largest
         self._watching = True
 
