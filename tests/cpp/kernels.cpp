@@ -43,6 +43,9 @@
 #include "csrc/cpu/nf4_mm.h"
 #include "csrc/cpu/nf4_quantize.h"
 #include "csrc/cpu/nf4_quantize_absmax.h"
+#include "csrc/cpu/sparse24_compress.h"
+#include "csrc/cpu/sparse24_decompress.h"
+#include "csrc/cpu/sparse24_prune.h"
 #endif
 
 namespace torchao_ops::test {
@@ -268,6 +271,24 @@ const Nf4DequantizeKernel all_nf4_dequantize[] = {
     {"nf4_dequantize_avx512", Needs::avx512, nullptr, nf4_dequantize_avx512},
 };
 
+const Sparse24PruneKernel all_sparse24_prune[] = {
+    {"sparse24_prune", Needs::dispatch, nullptr, sparse24_prune},
+    {"sparse24_prune_scalar", Needs::scalar, nullptr, sparse24_prune_scalar},
+    {"sparse24_prune_avx2", Needs::avx2, nullptr, sparse24_prune_avx2},
+};
+
+const Sparse24CompressKernel all_sparse24_compress[] = {
+    {"sparse24_compress", Needs::dispatch, nullptr, sparse24_compress},
+    {"sparse24_compress_scalar", Needs::scalar, nullptr, sparse24_compress_scalar},
+    {"sparse24_compress_avx2", Needs::avx2, nullptr, sparse24_compress_avx2},
+};
+
+const Sparse24DecompressKernel all_sparse24_decompress[] = {
+    {"sparse24_decompress", Needs::dispatch, nullptr, sparse24_decompress},
+    {"sparse24_decompress_scalar", Needs::scalar, nullptr, sparse24_decompress_scalar},
+    {"sparse24_decompress_avx2", Needs::avx2, nullptr, sparse24_decompress_avx2},
+};
+
 #endif
 
 struct Row {
@@ -355,6 +376,9 @@ std::vector<Nf4MmKernel> nf4_mm_transposed_kernels() { return runnable(all_nf4_m
 std::vector<Nf4QuantizeKernel> nf4_quantize_kernels() { return runnable(all_nf4_quantize); }
 std::vector<Nf4QuantizeAbsmaxKernel> nf4_quantize_absmax_kernels() { return runnable(all_nf4_quantize_absmax); }
 std::vector<Nf4DequantizeKernel> nf4_dequantize_kernels() { return runnable(all_nf4_dequantize); }
+std::vector<Sparse24PruneKernel> sparse24_prune_kernels() { return runnable(all_sparse24_prune); }
+std::vector<Sparse24CompressKernel> sparse24_compress_kernels() { return runnable(all_sparse24_compress); }
+std::vector<Sparse24DecompressKernel> sparse24_decompress_kernels() { return runnable(all_sparse24_decompress); }
 
 void count_case(const char* kernel_name) { ++rows().at(kernel_name).cases; }
 

@@ -15,6 +15,9 @@
 #include "csrc/spec/nf4_quantize.h"
 #include "csrc/spec/nf4_quantize_absmax.h"
 #include "csrc/spec/parallel.h"
+#include "csrc/spec/sparse24_compress.h"
+#include "csrc/spec/sparse24_decompress.h"
+#include "csrc/spec/sparse24_prune.h"
 #include "csrc/spec/status.h"
 
 namespace torchao_ops::test {
@@ -42,6 +45,9 @@ using Nf4MmKernel = Kernel<Nf4MmArgs>;
 using Nf4QuantizeKernel = Kernel<Nf4QuantizeArgs>;
 using Nf4QuantizeAbsmaxKernel = Kernel<Nf4QuantizeAbsmaxArgs>;
 using Nf4DequantizeKernel = Kernel<Nf4DequantizeArgs>;
+using Sparse24PruneKernel = Kernel<Sparse24PruneArgs>;
+using Sparse24CompressKernel = Kernel<Sparse24CompressArgs>;
+using Sparse24DecompressKernel = Kernel<Sparse24DecompressArgs>;
 
 // The kernels of an operator that can run here: those that this CPU can execute, and the dispatcher. In a program that is built with
 // emulated AVX-512 (TORCHAO_OPS_EMULATE_AVX512): its AVX-512 kernels only. In one for CUDA (TORCHAO_OPS_TEST_CUDA): the CUDA kernels only.
@@ -58,6 +64,9 @@ std::vector<Nf4MmKernel> nf4_mm_transposed_kernels();
 std::vector<Nf4QuantizeKernel> nf4_quantize_kernels();
 std::vector<Nf4QuantizeAbsmaxKernel> nf4_quantize_absmax_kernels();
 std::vector<Nf4DequantizeKernel> nf4_dequantize_kernels();
+std::vector<Sparse24PruneKernel> sparse24_prune_kernels();
+std::vector<Sparse24CompressKernel> sparse24_compress_kernels();
+std::vector<Sparse24DecompressKernel> sparse24_decompress_kernels();
 
 // Counts the cases that a kernel was given, for the summary that main() prints.
 void count_case(const char* kernel_name);
