@@ -1,0 +1,15 @@
+// sparse24_dynamic_mm on the CPU: dispatch, and the kernels it chooses from.
+#pragma once
+
+#include "csrc/spec/parallel.h"
+#include "csrc/spec/sparse24_mm.h"
+#include "csrc/spec/status.h"
+
+namespace torchao_ops {
+
+Status sparse24_dynamic_mm(const Sparse24MmArgs& args, const Parallel& parallel);
+
+// Any shape and any value.
+Status sparse24_dynamic_mm_scalar(const Sparse24MmArgs& args, const Parallel& parallel);
+
+}  // namespace torchao_ops

@@ -1,0 +1,20 @@
+// sparse24_mm on the CPU: dispatch, and the kernels it chooses from. All compute what spec/sparse24_mm.h defines, with fp32 accumulation.
+#pragma once
+
+#include "csrc/spec/parallel.h"
+#include "csrc/spec/sparse24_mm.h"
+#include "csrc/spec/status.h"
+
+namespace torchao_ops {
+
+Status sparse24_mm(const Sparse24MmArgs& args, const Parallel& parallel);
+
+// Any shape and any value, NaN and Inf as in the dense product: it multiplies the zeros that are not stored, too. Also computes, for the other
+// kernels, which skip them, the rows and columns with values that these cannot treat.
+Status sparse24_mm_scalar(const Sparse24MmArgs& args, const Parallel& parallel);
+// Columns [n_begin, n_end) of row m, in the calling thread.
+void mm_scalar_row(const Sparse24MmArgs& args, int64_t m, int64_t n_begin, int64_t n_end);
+// Sets args.violation, if there is one.
+void find_violation(const Sparse24MmArgs& args, const Parallel& parallel);
+
+}  // namespace torchao_ops
