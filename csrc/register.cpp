@@ -41,6 +41,11 @@ STABLE_TORCH_LIBRARY_FRAGMENT(torchao, library) {
   library.def(
       "nf4_mm_backward(Tensor grad_output, Tensor weight_packed, Tensor absmax, int in_features, int block_size=64,"
       " Tensor? absmax_code=None, Tensor? nested_absmax=None, Tensor? absmax_offset=None, int nested_block_size=256) -> Tensor");
+  library.def("sparse24_prune(Tensor weight) -> Tensor");
+  library.def("sparse24_compress(Tensor weight, Tensor? mask=None) -> (Tensor values, Tensor bitmask)");
+  library.def("sparse24_decompress(Tensor values, Tensor bitmask, int in_features) -> Tensor");
+  library.def("sparse24_mm(Tensor x, Tensor values, Tensor bitmask, Tensor? weight_scale=None, Tensor? bias=None) -> Tensor");
+  library.def("sparse24_dynamic_mm(Tensor x, Tensor values, Tensor bitmask, Tensor weight_scale, Tensor? bias=None) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(torchao, CompositeExplicitAutograd, library) {
@@ -64,6 +69,11 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CPU, library) {
   library.impl("nf4_dequantize.out", TORCH_BOX(&cpu::op_nf4_dequantize_out));
   library.impl("nf4_mm", TORCH_BOX(&cpu::op_nf4_mm));
   library.impl("nf4_mm_backward", TORCH_BOX(&cpu::op_nf4_mm_backward));
+  library.impl("sparse24_prune", TORCH_BOX(&cpu::op_sparse24_prune));
+  library.impl("sparse24_compress", TORCH_BOX(&cpu::op_sparse24_compress));
+  library.impl("sparse24_decompress", TORCH_BOX(&cpu::op_sparse24_decompress));
+  library.impl("sparse24_mm", TORCH_BOX(&cpu::op_sparse24_mm));
+  library.impl("sparse24_dynamic_mm", TORCH_BOX(&cpu::op_sparse24_dynamic_mm));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(torchao, CUDA, library) {
@@ -82,4 +92,9 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CUDA, library) {
   library.impl("nf4_dequantize.out", TORCH_BOX(&cuda::op_nf4_dequantize_out));
   library.impl("nf4_mm", TORCH_BOX(&cuda::op_nf4_mm));
   library.impl("nf4_mm_backward", TORCH_BOX(&cuda::op_nf4_mm_backward));
+  library.impl("sparse24_prune", TORCH_BOX(&cuda::op_sparse24_prune));
+  library.impl("sparse24_compress", TORCH_BOX(&cuda::op_sparse24_compress));
+  library.impl("sparse24_decompress", TORCH_BOX(&cuda::op_sparse24_decompress));
+  library.impl("sparse24_mm", TORCH_BOX(&cuda::op_sparse24_mm));
+  library.impl("sparse24_dynamic_mm", TORCH_BOX(&cuda::op_sparse24_dynamic_mm));
 }

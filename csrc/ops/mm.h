@@ -14,7 +14,10 @@ Tensor run_product(const char* op, Status (*backend)(const Args& args, const Ten
   if (y.numel() == 0) return y;
   const Activations activations = as_matrix(x, x_type);
   const std::optional<Tensor> bias_row = bias ? std::optional<Tensor>(as_bias(*bias)) : std::nullopt;
-  check_status(op, backend({mm_args(activations, bias_row, y), weight}, x));
+  Args args{};
+  args.mm = mm_args(activations, bias_row, y);
+  args.weight = weight;
+  check_status(op, backend(args, x));
   return y;
 }
 

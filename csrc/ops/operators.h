@@ -52,6 +52,14 @@ Tensor op_nf4_mm_backward(const Tensor& grad_output, const Tensor& weight_packed
                           const std::optional<Tensor>& nested_absmax, const std::optional<Tensor>& absmax_offset,
                           int64_t nested_block_size);
 
+Tensor op_sparse24_prune(const Tensor& weight);
+std::tuple<Tensor, Tensor> op_sparse24_compress(const Tensor& weight, const std::optional<Tensor>& mask);
+Tensor op_sparse24_decompress(const Tensor& values, const Tensor& bitmask, int64_t in_features);
+Tensor op_sparse24_mm(const Tensor& x, const Tensor& values, const Tensor& bitmask, const std::optional<Tensor>& weight_scale,
+                      const std::optional<Tensor>& bias);
+Tensor op_sparse24_dynamic_mm(const Tensor& x, const Tensor& values, const Tensor& bitmask, const Tensor& weight_scale,
+                              const std::optional<Tensor>& bias);
+
 }  // namespace cpu
 
 // The same on CUDA. In a library that was built without CUDA they throw.
@@ -90,6 +98,14 @@ Tensor op_nf4_mm_backward(const Tensor& grad_output, const Tensor& weight_packed
                           int64_t block_size, const std::optional<Tensor>& absmax_code,
                           const std::optional<Tensor>& nested_absmax, const std::optional<Tensor>& absmax_offset,
                           int64_t nested_block_size);
+
+Tensor op_sparse24_prune(const Tensor& weight);
+std::tuple<Tensor, Tensor> op_sparse24_compress(const Tensor& weight, const std::optional<Tensor>& mask);
+Tensor op_sparse24_decompress(const Tensor& values, const Tensor& bitmask, int64_t in_features);
+Tensor op_sparse24_mm(const Tensor& x, const Tensor& values, const Tensor& bitmask, const std::optional<Tensor>& weight_scale,
+                      const std::optional<Tensor>& bias);
+Tensor op_sparse24_dynamic_mm(const Tensor& x, const Tensor& values, const Tensor& bitmask, const Tensor& weight_scale,
+                              const std::optional<Tensor>& bias);
 
 }  // namespace cuda
 }  // namespace torchao_ops

@@ -38,9 +38,10 @@ Tensor as_weight(const Tensor& weight) {
   Tensor rows = with_adjacent_elements(weight);
   if (!weight.is_cuda()) return rows;
   constexpr int64_t bytes = 4;  // that the tensor-core kernels ask for (supports_mm_mma)
+  const int64_t element = static_cast<int64_t>(rows.element_size());
   const bool one_row = rows.size(0) <= 1;
-  const bool aligned = address(rows) % bytes == 0 && (one_row || row_stride(rows) % bytes == 0);
-  const bool copy_is_aligned = one_row || rows.size(1) % bytes == 0;
+  const bool aligned = address(rows) % bytes == 0 && (one_row || row_stride(rows) * element % bytes == 0);
+  const bool copy_is_aligned = one_row || rows.size(1) * element % bytes == 0;
   return aligned == copy_is_aligned ? rows : copy_of(rows);
 }
 

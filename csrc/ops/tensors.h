@@ -14,7 +14,7 @@ namespace torchao_ops {
 // stride. For a tensor of rank 1 or 2.
 Tensor with_adjacent_elements(const Tensor& tensor);
 
-// A weight [N, columns] in bytes with adjacent elements. On CUDA, the alignment of its rows decides between kernels that add in another order: there it
+// A weight [N, columns] with adjacent elements. On CUDA, the alignment of its rows decides between kernels that add in another order: there it
 // is a copy unless its rows are as aligned as a copy's, so that the result has the same bits.
 Tensor as_weight(const Tensor& weight);
 
