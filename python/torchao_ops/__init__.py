@@ -38,6 +38,11 @@ from .ops.nf4_mm import nf4_mm  # noqa: E402
 from .ops.nf4_mm_backward import nf4_mm_backward  # noqa: E402
 from .ops.nf4_quantize import nf4_quantize  # noqa: E402
 from .ops.nf4_quantize_absmax import nf4_quantize_absmax  # noqa: E402
+from .ops.sparse24_compress import sparse24_compress  # noqa: E402
+from .ops.sparse24_decompress import sparse24_decompress  # noqa: E402
+from .ops.sparse24_dynamic_mm import sparse24_dynamic_mm  # noqa: E402
+from .ops.sparse24_mm import sparse24_mm  # noqa: E402
+from .ops.sparse24_prune import sparse24_prune  # noqa: E402
 from .quantize import quantize_  # noqa: E402
 from .size import model_size  # noqa: E402
 from .smoothquant import smoothquant  # noqa: E402
@@ -76,5 +81,10 @@ __all__ = [
     "nf4_quantize_absmax",
     "quantize_",
     "smoothquant",
+    "sparse24_compress",
+    "sparse24_decompress",
+    "sparse24_dynamic_mm",
+    "sparse24_mm",
+    "sparse24_prune",
     "to_nf4",
 ]

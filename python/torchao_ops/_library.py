@@ -23,6 +23,11 @@ OPERATORS = (
     "nf4_dequantize",
     "nf4_mm",
     "nf4_mm_backward",
+    "sparse24_prune",
+    "sparse24_compress",
+    "sparse24_decompress",
+    "sparse24_mm",
+    "sparse24_dynamic_mm",
 )
 
 

@@ -19,6 +19,11 @@ from . import (
     nf4_mm_backward,
     nf4_quantize,
     nf4_quantize_absmax,
+    sparse24_compress,
+    sparse24_decompress,
+    sparse24_dynamic_mm,
+    sparse24_mm,
+    sparse24_prune,
 )
 
 __all__ = [
@@ -36,4 +41,9 @@ __all__ = [
     "nf4_mm_backward",
     "nf4_quantize",
     "nf4_quantize_absmax",
+    "sparse24_compress",
+    "sparse24_decompress",
+    "sparse24_dynamic_mm",
+    "sparse24_mm",
+    "sparse24_prune",
 ]
