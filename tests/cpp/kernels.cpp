@@ -45,6 +45,8 @@
 #include "csrc/cpu/nf4_quantize_absmax.h"
 #include "csrc/cpu/sparse24_compress.h"
 #include "csrc/cpu/sparse24_decompress.h"
+#include "csrc/cpu/sparse24_dynamic_mm.h"
+#include "csrc/cpu/sparse24_mm.h"
 #include "csrc/cpu/sparse24_prune.h"
 #endif
 
@@ -289,6 +291,16 @@ const Sparse24DecompressKernel all_sparse24_decompress[] = {
     {"sparse24_decompress_avx2", Needs::avx2, nullptr, sparse24_decompress_avx2},
 };
 
+const Sparse24MmKernel all_sparse24_mm[] = {
+    {"sparse24_mm", Needs::dispatch, nullptr, sparse24_mm, batch_invariant()},
+    {"sparse24_mm_scalar", Needs::scalar, nullptr, sparse24_mm_scalar},
+};
+
+const Sparse24MmKernel all_sparse24_dynamic_mm[] = {
+    {"sparse24_dynamic_mm", Needs::dispatch, nullptr, sparse24_dynamic_mm, batch_invariant()},
+    {"sparse24_dynamic_mm_scalar", Needs::scalar, nullptr, sparse24_dynamic_mm_scalar},
+};
+
 #endif
 
 struct Row {
@@ -379,6 +391,8 @@ std::vector<Nf4DequantizeKernel> nf4_dequantize_kernels() { return runnable(all_
 std::vector<Sparse24PruneKernel> sparse24_prune_kernels() { return runnable(all_sparse24_prune); }
 std::vector<Sparse24CompressKernel> sparse24_compress_kernels() { return runnable(all_sparse24_compress); }
 std::vector<Sparse24DecompressKernel> sparse24_decompress_kernels() { return runnable(all_sparse24_decompress); }
+std::vector<Sparse24MmKernel> sparse24_mm_kernels() { return runnable(all_sparse24_mm); }
+std::vector<Sparse24MmKernel> sparse24_dynamic_mm_kernels() { return runnable(all_sparse24_dynamic_mm); }
 
 void count_case(const char* kernel_name) { ++rows().at(kernel_name).cases; }
 

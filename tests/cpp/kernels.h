@@ -17,6 +17,7 @@
 #include "csrc/spec/parallel.h"
 #include "csrc/spec/sparse24_compress.h"
 #include "csrc/spec/sparse24_decompress.h"
+#include "csrc/spec/sparse24_mm.h"
 #include "csrc/spec/sparse24_prune.h"
 #include "csrc/spec/status.h"
 
@@ -48,6 +49,7 @@ using Nf4DequantizeKernel = Kernel<Nf4DequantizeArgs>;
 using Sparse24PruneKernel = Kernel<Sparse24PruneArgs>;
 using Sparse24CompressKernel = Kernel<Sparse24CompressArgs>;
 using Sparse24DecompressKernel = Kernel<Sparse24DecompressArgs>;
+using Sparse24MmKernel = Kernel<Sparse24MmArgs>;
 
 // The kernels of an operator that can run here: those that this CPU can execute, and the dispatcher. In a program that is built with
 // emulated AVX-512 (TORCHAO_OPS_EMULATE_AVX512): its AVX-512 kernels only. In one for CUDA (TORCHAO_OPS_TEST_CUDA): the CUDA kernels only.
@@ -67,6 +69,8 @@ std::vector<Nf4DequantizeKernel> nf4_dequantize_kernels();
 std::vector<Sparse24PruneKernel> sparse24_prune_kernels();
 std::vector<Sparse24CompressKernel> sparse24_compress_kernels();
 std::vector<Sparse24DecompressKernel> sparse24_decompress_kernels();
+std::vector<Sparse24MmKernel> sparse24_mm_kernels();
+std::vector<Sparse24MmKernel> sparse24_dynamic_mm_kernels();
 
 // Counts the cases that a kernel was given, for the summary that main() prints.
 void count_case(const char* kernel_name);

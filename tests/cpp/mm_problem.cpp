@@ -1,5 +1,6 @@
 #include "tests/cpp/mm_problem.h"
 
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -31,6 +32,17 @@ const char* name_of(FloatType type) {
   return "";
 }
 
+const char* name_of(sparse24::ValueType type) {
+  switch (type) {
+    case sparse24::ValueType::f32: return "f32";
+    case sparse24::ValueType::f16: return "f16";
+    case sparse24::ValueType::bf16: return "bf16";
+    case sparse24::ValueType::int8: return "int8";
+    case sparse24::ValueType::e4m3fn: return "e4m3fn";
+  }
+  return "";
+}
+
 double unit_roundoff(FloatType type) {
   switch (type) {
     case FloatType::f32: return 0x1p-24;
@@ -46,7 +58,7 @@ std::string text_of(const MmCase& c) {
          " zero_point=" + optional_name(c.zero_point_type) + " bias=" + optional_name(c.bias_type) +
          " row_padding=" + std::to_string(c.row_padding) +
          (c.placement == Placement::ends_at_guard ? " buffers end at a guard page" : " buffers start at a guard page") +
-         " threads=" + std::to_string(c.threads) + (c.nested ? " nested" : "");
+         " threads=" + std::to_string(c.threads) + (c.nested ? " nested" : "") + " values=" + name_of(c.value_type);
 }
 
 MmCase with_random_types(MmCase c, Random& random) {
@@ -58,6 +70,7 @@ MmCase with_random_types(MmCase c, Random& random) {
   c.placement = random.one_of({Placement::ends_at_guard, Placement::starts_at_guard});
   c.threads = random.one_of<int64_t>({1, 1, 2, 3, 7});
   c.nested = random.integer(0, 1) == 0;
+  c.value_type = static_cast<sparse24::ValueType>(random.integer(0, 4));
   return c;
 }
 
@@ -127,12 +140,18 @@ float MmProblem::x(int64_t m, int64_t k) const {
 
 float MmProblem::bias(int64_t n) const { return case_.bias_type ? load_float(bias_.data(), *case_.bias_type, n) : 0.0f; }
 
+double MmProblem::quantized(float x, float scale) const { return std::nearbyint(x / scale) * double{scale}; }
+
+int64_t MmProblem::exact_activation(Random& random, bool dynamic) const {
+  return dynamic ? random.integer(-127, 127) : random.integer(-8, 8);
+}
+
 void MmProblem::fill_exact(Random& random, bool dynamic) {
   const MmCase& c = case_;
-  const int64_t magnitude = dynamic ? 127 : 8;
   for (int64_t m = 0; m < c.M; ++m) {
-    for (int64_t k = 0; k < c.K; ++k) set_x(m, k, static_cast<double>(random.integer(-magnitude, magnitude)));
-    if (dynamic && c.K > 0) set_x(m, random.integer(0, c.K - 1), random.one_of({-127.0, 127.0}));
+    for (int64_t k = 0; k < c.K; ++k) set_x(m, k, static_cast<double>(exact_activation(random, dynamic)));
+    const double largest = largest_exact_activation();
+    if (dynamic && c.K > 0) set_x(m, random.integer(0, c.K - 1), random.one_of({-largest, largest}));
   }
   for (int64_t n = 0; n < c.N; ++n) {
     for (int64_t k = 0; k < c.K; ++k) set_code(n, k, exact_code(random));

@@ -12,6 +12,7 @@
 #include "csrc/spec/formats.h"
 #include "csrc/spec/mm.h"
 #include "csrc/spec/parallel.h"
+#include "csrc/spec/sparse24.h"
 #include "csrc/spec/status.h"
 #include "tests/cpp/guarded_buffer.h"
 #include "tests/cpp/random.h"
@@ -19,6 +20,7 @@
 namespace torchao_ops::test {
 
 const char* name_of(FloatType type);
+const char* name_of(sparse24::ValueType type);
 double unit_roundoff(FloatType type);  // largest relative error of round_to in the normal range: 2^-24, 2^-11, 2^-8
 
 struct MmCase {
@@ -29,6 +31,7 @@ struct MmCase {
   Placement placement = Placement::ends_at_guard;
   int64_t threads = 1;
   bool nested = false;  // nf4: whether absmax is itself quantized
+  sparse24::ValueType value_type = sparse24::ValueType::f32;
 
   int64_t G() const { return group_count(K, group_size); }
 };
@@ -56,12 +59,19 @@ class MmProblem {
   const MmCase& shape() const { return case_; }
 
   void set_x(int64_t m, int64_t k, double value);
-  virtual void set_code(int64_t n, int64_t k, int64_t code) = 0;
+  virtual void set_code(int64_t n, int64_t k, int64_t code) = 0;  // nothing, if the element is not stored
+  virtual bool is_stored(int64_t, int64_t) const { return true; }
   virtual void set_scale(int64_t n, int64_t g, double value);
   void set_zero_point(int64_t n, int64_t g, double value);  // nothing, if the case has none
   void set_bias(int64_t n, double value);                   // nothing, if the case has none
   float x(int64_t m, int64_t k) const;
   float bias(int64_t n) const;  // 0 if the case has none
+
+  // The scale of a row of x in a dynamic product, 0 if the row is not quantized, and what that makes of x.
+  virtual float activation_scale(float max_magnitude) const { return max_magnitude / 127.0f; }
+  virtual double quantized(float x, float scale) const;
+  // Whether a dynamic product sums integers.
+  virtual bool sums_integers() const { return true; }
 
   // Values that make every product and sum exact in fp32, in any order and with any factoring, also for dynamic products: small integers in x
   // (each row's largest magnitude is 127 for `dynamic`, so that its scale is 1), scales that are powers of two, zero points that
@@ -95,6 +105,9 @@ class MmProblem {
     return after_run(description);
   }
 
+  // A number for fill_exact; the largest one of a row.
+  virtual int64_t exact_activation(Random& random, bool dynamic) const;
+  virtual double largest_exact_activation() const { return 127; }
   // A code whose number is an integer.
   virtual int64_t exact_code(Random& random) const { return random.integer(code_kind_.lowest, code_kind_.highest); }
 
