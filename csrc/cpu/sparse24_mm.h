@@ -17,4 +17,7 @@ void mm_scalar_row(const Sparse24MmArgs& args, int64_t m, int64_t n_begin, int64
 // Sets args.violation, if there is one.
 void find_violation(const Sparse24MmArgs& args, const Parallel& parallel);
 
+// Decode: each weight row is streamed once, all rows of x against it.
+Status sparse24_mm_decode_avx2(const Sparse24MmArgs& args, const Parallel& parallel);
+
 }  // namespace torchao_ops

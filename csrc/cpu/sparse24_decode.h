@@ -1,0 +1,259 @@
+// Products of 2:4 sparse weights for few rows of x: each weight row is streamed once, all rows of x against it. Memory bandwidth is the limit at M = 1.
+//
+// A vector of values is multiplied by the numbers of x that belong to them, so the zeros cost nothing. Two quads of a vector's values lie in each 128
+// bits. The four numbers of x of one of them are the same 128 bits of one vector, those of the other of a second, and an in-lane permutation of each,
+// controlled by the quads' choices (sparse24_rows.h), and a blend give the four that are kept. So x is brought into that order once per call.
+//
+// Each sum is kept by lane, one chain of additions in the same order for any number of rows, so a row's result is bitwise the same in every batch
+// that decode takes.
+//
+// The template parameter Values is the values' type and the ISA:
+//   Vector, Stored       the ISA's vectors of fp32 lanes; the type of a value in memory
+//   chunk_k              k of two vectors of values
+//   quad_of(vector, lane, second)   which quad of a chunk the first or second two values of a 128-bit lane come from
+//   numbers(p, vector)   a vector of values of the chunk at p
+//   choices(p, vector)   the choices of these, an index in the low two bits of each 32-bit lane, of those at p
+//   choose(x0, x1, choices)         the kept elements of the first quads, in x0, and of the second ones, in x1
+#pragma once
+
+#include "csrc/cpu/quantize_row.h"
+#include "csrc/cpu/scratch.h"
+#include "csrc/cpu/sparse24_activations.h"
+#include "csrc/cpu/sparse24_mm.h"
+#include "csrc/cpu/sparse24_rows.h"
+#include "csrc/cpu/sparse24_values.h"
+#include "csrc/spec/parallel.h"
+#include "csrc/spec/status.h"
+
+namespace torchao_ops {
+namespace {
+
+template <class Values, class Activations>
+class Sparse24Decode {
+  using V = typename Values::Vector;
+  using Float = typename V::Float;
+  using Int = typename V::Int;
+  using Stored = typename Values::Stored;
+
+  static constexpr int64_t chunk_k = Values::chunk_k, chunk_values = chunk_k / 2, chunk_bytes = chunk_k / 8;
+  // Rows of the weight treated together, as in decode.h.
+  static constexpr int max_weight_rows = 4;
+  static constexpr int weight_rows_for(int rows) { return rows <= 2 ? 4 : 2; }
+  static constexpr int64_t prefetch_bytes = 2048;
+  // Chunks whose products of int8 a lane of fp32 sums exactly: two a chunk, 2 * 512 * 128 * 127 < 2^24.
+  static constexpr int64_t exact_chunks = 512;
+  static constexpr bool exact = Activations::integers;
+
+ public:
+  TORCHAO_OPS_INLINE Sparse24Decode(const Sparse24MmArgs& args, int64_t threads)
+      : args_(args),
+        mm_(args.mm),
+        w_(args.weight),
+        chunks_(ceil_div(w_.K, chunk_k)),
+        full_chunks_(w_.K / chunk_k),
+        x_(mm_.M * chunks_ * chunk_k),
+        x_row_(chunks_ * chunk_k),
+        x_scale_(mm_.M),
+        usable_(mm_.M),
+        choices_(threads * max_weight_rows * chunks_ * chunk_bytes),
+        values_(threads * max_weight_rows * chunks_ * chunk_values) {}
+
+  TORCHAO_OPS_INLINE bool allocated() const { return all_allocated(x_, x_row_, x_scale_, usable_, choices_, values_); }
+
+  TORCHAO_OPS_INLINE void prepare_row(int64_t m) {
+    float* row = x_row_.get();
+    convert<V>(mm_.x, mm_.x_type, m * mm_.x_row_stride, w_.K, row);
+    for (int64_t k = w_.K; k < chunks_ * chunk_k; ++k) row[k] = 0;
+    x_scale_.get()[m] = Activations::template prepare<V>(row, w_.K);
+    usable_.get()[m] = is_finite(x_scale_.get()[m]);
+    const int64_t m_begin = m / 4 * 4, rows = mm_.M - m_begin < 4 ? mm_.M - m_begin : 4;
+    for (int64_t c = 0; c < chunks_; ++c) {
+      float* out = x_.get() + m_begin * chunks_ * chunk_k + (c * rows + m % 4) * chunk_k;
+      for (int vector = 0; vector < 2; ++vector) {
+        for (int second = 0; second < 2; ++second) {
+          for (int lane = 0; lane < V::lanes / 4; ++lane, out += 4) {
+            std::memcpy(out, row + c * chunk_k + 4 * Values::quad_of(vector, lane, second), 4 * sizeof(float));
+          }
+        }
+      }
+    }
+  }
+
+  // y[:, n_begin .. n_end).
+  TORCHAO_OPS_INLINE void multiply(int64_t n_begin, int64_t n_end, int64_t worker, Smallest* violation) const {
+    // Rows that are treated together lie far apart: see decode.h.
+    const int64_t run = (n_end - n_begin) / max_weight_rows;
+    for (int64_t i = 0; i < run; ++i) multiply_rows<max_weight_rows>(n_begin + i, run, worker, violation);
+    for (int64_t n = n_begin + run * max_weight_rows; n < n_end; ++n) multiply_rows<1>(n, 0, worker, violation);
+    for (int64_t m = 0; m < mm_.M; ++m) {
+      if (!usable_.get()[m]) mm_scalar_row(args_, m, n_begin, n_end);
+    }
+  }
+
+ private:
+  struct Row {
+    const uint8_t* choices;
+    const Stored *values, *rest;  // of the full chunks, and of the last one if it is not
+    float scale;
+    bool usable;
+  };
+
+  TORCHAO_OPS_INLINE Row prepare_weight_row(int64_t n, uint8_t* choices, Stored* values, Smallest* violation) const {
+    const uint8_t* bitmask = w_.bitmask_row(n);
+    const Stored* stored = static_cast<const Stored*>(w_.values) + n * w_.value_row_stride;
+    const int64_t chunk_quads = chunk_k / 4, full_quads = full_chunks_ * chunk_quads;
+    Stored* rest = values + full_chunks_ * chunk_values;
+    uint8_t flaws = choices_of(bitmask, full_chunks_ * chunk_bytes, choices);
+    if (full_chunks_ < chunks_) {
+      flaws |=
+          complete_quads(bitmask, stored, w_.K, full_quads, full_quads + chunk_quads, choices + full_chunks_ * chunk_bytes, rest);
+    }
+    if ((flaws & too_many) != 0) {
+      violation->note(n * sparse24::quads(w_.K) + first_violation(bitmask, w_.K));
+    } else if ((flaws & few) != 0) {
+      complete_quads(bitmask, stored, w_.K, 0, full_quads, choices, values);
+      stored = values;
+    }
+    const float scale = w_.scale_at(n, 0);
+    return {choices, stored, rest, scale, (flaws & too_many) == 0 && is_finite(scale)};
+  }
+
+  // Rows n, n + apart, ... of the weight.
+  template <int weight_rows>
+  TORCHAO_OPS_INLINE void multiply_rows(int64_t n, int64_t apart, int64_t worker, Smallest* violation) const {
+    Row w[weight_rows];
+    for (int r = 0; r < weight_rows; ++r) {
+      const int64_t slot = worker * max_weight_rows + r;
+      w[r] = prepare_weight_row(n + r * apart, choices_.get() + slot * chunks_ * chunk_bytes,
+                                values_.get() + slot * chunks_ * chunk_values, violation);
+    }
+    int64_t m = 0;
+    for (; m + 4 <= mm_.M; m += 4) blocks<4, weight_rows>(n, apart, m, w);
+    switch (mm_.M - m) {
+      case 3: blocks<3, weight_rows>(n, apart, m, w); break;
+      case 2: blocks<2, weight_rows>(n, apart, m, w); break;
+      case 1: blocks<1, weight_rows>(n, apart, m, w); break;
+      default: break;
+    }
+    for (int r = 0; r < weight_rows; ++r) {
+      if (w[r].usable) continue;
+      for (m = 0; m < mm_.M; ++m) mm_scalar_row(args_, m, n + r * apart, n + r * apart + 1);
+    }
+  }
+
+  template <int rows, int weight_rows>
+  TORCHAO_OPS_INLINE void blocks(int64_t n, int64_t apart, int64_t m_begin, const Row* w) const {
+    constexpr int block_rows = weight_rows < weight_rows_for(rows) ? weight_rows : weight_rows_for(rows);
+    for (int r = 0; r < weight_rows; r += block_rows) block<rows, block_rows>(n + r * apart, apart, m_begin, w + r);
+  }
+
+  // y[m_begin + (0 .. rows), n + apart * (0 .. weight_rows)].
+  template <int rows, int weight_rows>
+  TORCHAO_OPS_NOINLINE void block(int64_t n, int64_t apart, int64_t m_begin, const Row* w) const {
+    const float* x = x_.get() + m_begin * chunks_ * chunk_k;
+    const uint8_t* choices[weight_rows];
+    const Stored* values[weight_rows];
+    for (int r = 0; r < weight_rows; ++r) {
+      choices[r] = w[r].choices;
+      values[r] = w[r].values;
+    }
+    Float sums[weight_rows][rows];
+    Int totals[weight_rows][rows];
+    for (int r = 0; r < weight_rows; ++r) {
+      for (int m = 0; m < rows; ++m) {
+        sums[r][m] = V::zero();
+        totals[r][m] = V::zero_bits();
+      }
+    }
+    auto add_chunk = [&] {
+#pragma GCC unroll 2
+      for (int vector = 0; vector < 2; ++vector) {
+        Float numbers[weight_rows];
+        Int chosen[weight_rows];
+        for (int r = 0; r < weight_rows; ++r) {
+          numbers[r] = Values::numbers(values[r], vector);
+          chosen[r] = Values::choices(choices[r], vector);
+        }
+        for (int m = 0; m < rows; ++m) {
+          const Float x0 = V::load(x + m * chunk_k + 2 * vector * V::lanes),
+                      x1 = V::load(x + m * chunk_k + (2 * vector + 1) * V::lanes);
+          for (int r = 0; r < weight_rows; ++r)
+            sums[r][m] = V::accumulate(sums[r][m], numbers[r], Values::choose(x0, x1, chosen[r]));
+        }
+      }
+      x += rows * chunk_k;
+      for (int r = 0; r < weight_rows; ++r) {
+        choices[r] += chunk_bytes;
+        values[r] += chunk_values;
+      }
+    };
+    auto add_totals = [&] {
+      for (int r = 0; r < weight_rows; ++r) {
+        for (int m = 0; m < rows; ++m) {
+          totals[r][m] = V::add_ints(totals[r][m], V::to_int(sums[r][m]));
+          sums[r][m] = V::zero();
+        }
+      }
+    };
+
+    for (int64_t c = 0; c < full_chunks_;) {
+      const int64_t stop = exact && full_chunks_ - c > exact_chunks ? c + exact_chunks : full_chunks_;
+      for (; c < stop; ++c) {
+        for (int r = 0; r < weight_rows; ++r) __builtin_prefetch(reinterpret_cast<const uint8_t*>(values[r]) + prefetch_bytes);
+        add_chunk();
+      }
+      if constexpr (exact) add_totals();
+    }
+    if (full_chunks_ < chunks_) {
+      for (int r = 0; r < weight_rows; ++r) values[r] = w[r].rest;
+      add_chunk();
+      if constexpr (exact) add_totals();
+    }
+
+    for (int r = 0; r < weight_rows; ++r) {
+      const float bias = mm_.bias == nullptr ? 0.0f : load_float(mm_.bias, mm_.bias_type, n + r * apart);
+      for (int m = 0; m < rows; ++m) {
+        const float sum = exact ? static_cast<float>(V::sum(totals[r][m])) : V::sum(sums[r][m]);
+        const float scaled = sum * w[r].scale;
+        store_float(scaled * x_scale_.get()[m_begin + m] + bias, mm_.y, mm_.x_type, (m_begin + m) * w_.N + n + r * apart);
+        if (has_wide_range<Stored> && w_.scale != nullptr && !is_safe_to_scale(sum)) {
+          mm_scalar_row(args_, m_begin + m, n + r * apart, n + r * apart + 1);
+        }
+      }
+    }
+  }
+
+  const Sparse24MmArgs& args_;
+  const MmArgs& mm_;
+  const sparse24::Weight& w_;
+  const int64_t chunks_, full_chunks_;
+  // Of each four rows of x (or the last ones), so that a block reads them in one stream:
+  Scratch<float> x_;          // [chunks, rows, chunk_k]
+  Scratch<float> x_row_;      // [chunks * chunk_k], the row that is being prepared
+  Scratch<float> x_scale_;    // [M]
+  Scratch<uint8_t> usable_;   // [M]
+  Scratch<uint8_t> choices_;  // [threads, max_weight_rows, chunks * chunk_bytes]
+  Scratch<Stored> values_;    // [threads, max_weight_rows, chunks * chunk_values]: where the weight's cannot be used as they are
+};
+
+template <class Values, class Activations>
+TORCHAO_OPS_INLINE Status sparse24_decode(const Sparse24MmArgs& args, const Parallel& parallel) {
+  const int64_t threads = parallel.threads < 1 ? 1 : parallel.threads;
+  // As in decode.h.
+  constexpr int64_t min_rows = 32, max_rows = 256;
+  const int64_t N = args.weight.N, balanced_rows = N / (8 * threads);
+  const int64_t piece_rows = balanced_rows < min_rows ? min_rows : balanced_rows > max_rows ? max_rows : balanced_rows;
+  Sparse24Decode<Values, Activations> decode(args, threads);
+  if (!decode.allocated()) return Status::out_of_memory;
+  for (int64_t m = 0; m < args.mm.M; ++m) decode.prepare_row(m);
+  Smallest violation;
+  for_each_piece(parallel, ceil_div(N, piece_rows), [&](int64_t piece, int64_t worker) {
+    const int64_t begin = piece * piece_rows, end = N - begin < piece_rows ? N : begin + piece_rows;
+    decode.multiply(begin, end, worker, &violation);
+  });
+  if (args.violation != nullptr) *args.violation = violation.or_none();
+  return Status::ok;
+}
+
+}  // namespace
+}  // namespace torchao_ops

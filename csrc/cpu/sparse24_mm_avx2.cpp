@@ -1,0 +1,16 @@
+#include "csrc/cpu/sparse24_mm.h"
+
+#include "csrc/cpu/sparse24_decode.h"
+#include "csrc/cpu/sparse24_values_avx2.h"
+
+namespace torchao_ops {
+
+Status sparse24_mm_decode_avx2(const Sparse24MmArgs& args, const Parallel& parallel) {
+  return with_values(args.weight, [&](auto* values) {
+    using T = std::remove_const_t<std::remove_pointer_t<decltype(values)>>;
+    using Activations = std::conditional_t<has_wide_range<T>, ExactActivations, OrdinaryActivations>;
+    return sparse24_decode<Sparse24ValuesAvx2<T>, Activations>(args, parallel);
+  });
+}
+
+}  // namespace torchao_ops

@@ -1,0 +1,66 @@
+// Rows of a 2:4 sparse weight as the kernels that skip its zeros want them: which two elements of each quad are kept, as indices.
+#pragma once
+
+#include "csrc/cpu/simd_avx2.h"
+#include "csrc/cpu/sparse24_violation.h"
+#include "csrc/spec/sparse24.h"
+
+namespace torchao_ops {
+namespace {
+
+// A quad's choice: the index (0..3) of its first kept element in bits 0 and 1, of the second in bits 2 and 3; 0 for one that is not there. As many
+// bits as the bitmask has, which tensor cores call metadata.
+alignas(16) constexpr uint8_t choice_of_bits[16] = {0x0, 0x0, 0x1, 0x4, 0x2, 0x8, 0x9, 0x0,
+                                                    0x3, 0xc, 0xd, 0x0, 0xe, 0x0, 0x0, 0x0};
+// What there is to know about a quad: whether it keeps fewer than two, or more.
+constexpr uint8_t few = 1, too_many = 2;
+alignas(16) constexpr uint8_t flaw_of_bits[16] = {few, few, few, 0,        few, 0,        0,        too_many,
+                                                  few, 0,   0,   too_many, 0,   too_many, too_many, too_many};
+
+// The choices of `bytes` bytes of bitmask, two a byte. Returns all flaws there are.
+TORCHAO_OPS_INLINE uint8_t choices_of(const uint8_t* bitmask, int64_t bytes, uint8_t* choices) {
+  const __m256i nibble = _mm256_set1_epi8(15);
+  const __m256i choice_table = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(choice_of_bits)));
+  const __m256i flaw_table = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(flaw_of_bits)));
+  __m256i flaws = _mm256_setzero_si256();
+  int64_t i = 0;
+  for (; i + 32 <= bytes; i += 32) {
+    const __m256i bits = Avx2::load_bits(bitmask + i);
+    const __m256i low = _mm256_and_si256(bits, nibble), high = _mm256_and_si256(_mm256_srli_epi16(bits, 4), nibble);
+    const __m256i high_choices = _mm256_slli_epi16(_mm256_shuffle_epi8(choice_table, high), 4);
+    Avx2::store_bits(choices + i, _mm256_or_si256(_mm256_shuffle_epi8(choice_table, low), high_choices));
+    flaws = _mm256_or_si256(flaws, _mm256_or_si256(_mm256_shuffle_epi8(flaw_table, low), _mm256_shuffle_epi8(flaw_table, high)));
+  }
+  alignas(32) uint8_t lanes[32];
+  Avx2::store_bits(lanes, flaws);
+  uint8_t all = 0;
+  for (const uint8_t lane : lanes) all |= lane;
+  for (; i < bytes; ++i) {
+    const int low = bitmask[i] & 15, high = bitmask[i] >> 4;
+    choices[i] = static_cast<uint8_t>(choice_of_bits[low] | choice_of_bits[high] << 4);
+    all |= flaw_of_bits[low] | flaw_of_bits[high];
+  }
+  return all;
+}
+
+// Quads [begin, end) of a row, an even number of them from an even one on: their choices, and their values with 0 in the slots that no bit takes
+// and beyond the row. Returns all flaws but too few.
+template <class Stored>
+TORCHAO_OPS_INLINE uint8_t complete_quads(const uint8_t* bitmask_row, const Stored* values_row, int64_t K, int64_t begin,
+                                          int64_t end, uint8_t* choices, Stored* values) {
+  uint8_t flaws = 0;
+  for (int64_t quad = begin; quad < end; ++quad) {
+    const int bits = quad < sparse24::quads(K) ? sparse24::bits_of_quad(bitmask_row, quad, K) : 0;
+    const int kept = sparse24::kept(bits);
+    const int choice = choice_of_bits[bits];
+    const int64_t i = quad - begin;
+    choices[i / 2] = static_cast<uint8_t>(i % 2 == 0 ? choice : choices[i / 2] | choice << 4);
+    values[2 * i] = kept > 0 ? values_row[2 * quad] : Stored{};
+    values[2 * i + 1] = kept > 1 ? values_row[2 * quad + 1] : Stored{};
+    flaws |= flaw_of_bits[bits];
+  }
+  return flaws & too_many;
+}
+
+}  // namespace
+}  // namespace torchao_ops
