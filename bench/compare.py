@@ -20,7 +20,6 @@ from command_line import DTYPES, comma_separated, parser, shape
 from contest import Contest, Row, Settings, construct
 from formats import FORMATS
 from limits import Limits
-from weights import group_text
 
 
 def main() -> None:
@@ -48,8 +47,8 @@ def main() -> None:
     form = FORMATS[arguments.format]
     group_size = form.usual_group_size if arguments.group is None else arguments.group
     operators = arguments.operators or [operator.name for operator in form.operators]
-    ours = [f"{operator} {group_text(group_size)}" for operator in operators]
     constructors = form.candidates([group_size], DTYPES[arguments.dtype])
+    ours = [name for name in constructors if (operator := form.operator_of(name)) and operator.name in operators]
     wanted = {n: c for n, c in constructors.items() if n in ours or any(part in n for part in arguments.against)}
     candidates, absent = construct(wanted)
     for name, reason in absent.items():

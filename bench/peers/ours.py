@@ -130,3 +130,31 @@ class Nf4(Ours):
 
     def dequantized_key(self):
         return f"nf4 g{self.group_size}{' double' if self._double_quant else ''}"
+
+
+class Sparse24(Ours):
+    """The larger two of each four weights, as they are or rounded to 8 bits with a scale a row."""
+
+    group_size = ROW
+
+    def __init__(self, operator: Operator, value_dtype: torch.dtype, input_dtype: torch.dtype):
+        super().__init__(operator, input_dtype, str(value_dtype).removeprefix("torch."))
+        self._value_dtype = value_dtype
+
+    def operands(self, weight):
+        mask = torch.ops.torchao.sparse24_prune(weight.dense)
+        if self._value_dtype.is_floating_point:
+            return [*torch.ops.torchao.sparse24_compress(weight.dense.to(self._value_dtype), mask)]
+        codes, scale = torch.ops.torchao.int8_quantize(weight.dense * mask)
+        return [*torch.ops.torchao.sparse24_compress(codes, mask), scale]
+
+    def weight_bytes(self, weight):
+        return sum(operand.nbytes for operand in self.operands(weight))
+
+    def dequantized(self, weight):
+        values, bitmask, *scale = self.operands(weight)
+        dense = torch.ops.torchao.sparse24_decompress(values, bitmask, weight.shape[1]).float()
+        return dense * scale[0].unsqueeze(1) if scale else dense
+
+    def dequantized_key(self):
+        return f"sparse24 {self._value_dtype}"

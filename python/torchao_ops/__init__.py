@@ -14,9 +14,11 @@ from ._on_import import on_import  # noqa: E402
 from .config import (  # noqa: E402
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
+    Int8DynamicActivationInt8SemiSparseWeightConfig,
     Int8DynamicActivationInt8WeightConfig,
     Int8WeightOnlyConfig,
     NF4WeightOnlyConfig,
+    SemiSparseWeightConfig,
 )
 from .int4_linear import Int4Linear  # noqa: E402
 from .int8_linear import Int8Linear  # noqa: E402
@@ -46,6 +48,9 @@ from .ops.sparse24_prune import sparse24_prune  # noqa: E402
 from .quantize import quantize_  # noqa: E402
 from .size import model_size  # noqa: E402
 from .smoothquant import smoothquant  # noqa: E402
+from .sparse24_linear import Sparse24Linear  # noqa: E402
+from .sparsifier import WandaSparsifier, WeightNormSparsifier  # noqa: E402
+from .sparsify import sparsify_  # noqa: E402
 
 __version__ = capabilities()["version"]
 
@@ -55,6 +60,7 @@ __all__ = [
     "Int4Linear",
     "Int4WeightOnlyConfig",
     "Int8DynamicActivationInt4WeightConfig",
+    "Int8DynamicActivationInt8SemiSparseWeightConfig",
     "Int8DynamicActivationInt8WeightConfig",
     "Int8Linear",
     "Int8WeightOnlyConfig",
@@ -63,6 +69,10 @@ __all__ = [
     "NF4Weight",
     "NF4WeightOnlyConfig",
     "QuantLinear",
+    "SemiSparseWeightConfig",
+    "Sparse24Linear",
+    "WandaSparsifier",
+    "WeightNormSparsifier",
     "capabilities",
     "int4_dequantize",
     "int4_dynamic_mm",
@@ -86,5 +96,6 @@ __all__ = [
     "sparse24_dynamic_mm",
     "sparse24_mm",
     "sparse24_prune",
+    "sparsify_",
     "to_nf4",
 ]

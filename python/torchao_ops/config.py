@@ -103,12 +103,32 @@ class NF4WeightOnlyConfig:
             )
 
 
+@dataclass(frozen=True)
+class SemiSparseWeightConfig:
+    """2:4 sparse weights: of each four consecutive in_features two are kept, as they are, and the others are zeros; exact activations
+    (`sparse24_mm`).
+
+    A weight that is not 2:4 already is pruned by magnitude, with a warning: without calibration or training that costs much
+    accuracy (see `WandaSparsifier`).
+    """
+
+
+@dataclass(frozen=True)
+class Int8DynamicActivationInt8SemiSparseWeightConfig:
+    """2:4 sparse weights of 8 bits with a scale a row, activations rounded to 8 bits per row on the fly (`sparse24_dynamic_mm`).
+
+    Pruned as with `SemiSparseWeightConfig`, then rounded.
+    """
+
+
 Config = (
     Int4WeightOnlyConfig
     | Int8DynamicActivationInt4WeightConfig
     | Int8WeightOnlyConfig
     | Int8DynamicActivationInt8WeightConfig
     | NF4WeightOnlyConfig
+    | SemiSparseWeightConfig
+    | Int8DynamicActivationInt8SemiSparseWeightConfig
 )
 
 # The second is the field that "-<number>" behind the name sets, if the config has one.
@@ -122,6 +142,10 @@ _ALIASES: dict[str, tuple[type, str | None]] = {
     "int8dq": (Int8DynamicActivationInt8WeightConfig, None),
     "int8_dynamic_activation_int8_weight": (Int8DynamicActivationInt8WeightConfig, None),
     "nf4": (NF4WeightOnlyConfig, "block_size"),
+    "sparse24": (SemiSparseWeightConfig, None),
+    "semi_sparse_weight": (SemiSparseWeightConfig, None),
+    "int8dq_sparse24": (Int8DynamicActivationInt8SemiSparseWeightConfig, None),
+    "int8_dynamic_activation_int8_semi_sparse_weight": (Int8DynamicActivationInt8SemiSparseWeightConfig, None),
 }
 
 

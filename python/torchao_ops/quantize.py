@@ -41,12 +41,12 @@ def quantize_(
         config = config_from_alias(config)
     linear_class = linear_class_of(config)
 
-    layers_by_weight = _layers_by_weight(model, filter_fn)
-    total_bytes = sum(layers[0].weight.nbytes for layers in layers_by_weight)
+    layers_of_weights = layers_by_weight(model, filter_fn)
+    total_bytes = sum(layers[0].weight.nbytes for layers in layers_of_weights)
     # disable=None shows the bar on a terminal only.
     disable = None if total_bytes >= _PROGRESS_BAR_MIN_BYTES else True
     with tqdm(total=total_bytes, unit="B", unit_scale=True, desc="quantize_", disable=disable) as progress:
-        for layers in layers_by_weight:
+        for layers in layers_of_weights:
             weight_bytes = layers[0].weight.nbytes
             quantized = linear_class.quantize_weight(layers[0].weight, config)
             for layer in layers:
@@ -57,7 +57,7 @@ def quantize_(
         _leave_fast_path(module)
 
 
-def _layers_by_weight(model: nn.Module, filter_fn: Callable[[nn.Module, str], bool] | None) -> list[list[nn.Linear]]:
+def layers_by_weight(model: nn.Module, filter_fn: Callable[[nn.Module, str], bool] | None) -> list[list[nn.Linear]]:
     """The layers to convert; those that share a weight stand in one list."""
     owners = parameter_owners(model)
     layers: dict[int, list[nn.Linear]] = {}

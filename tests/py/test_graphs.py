@@ -15,11 +15,13 @@ from torchao_ops import (
     Int4Linear,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
+    Int8DynamicActivationInt8SemiSparseWeightConfig,
     Int8DynamicActivationInt8WeightConfig,
     Int8Linear,
     Int8WeightOnlyConfig,
     NF4Linear,
     NF4WeightOnlyConfig,
+    SemiSparseWeightConfig,
     quantize_,
 )
 from torchao_ops._library import library_path
@@ -31,7 +33,11 @@ CONFIGS = [
     Int8WeightOnlyConfig(),
     Int8DynamicActivationInt8WeightConfig(),
     NF4WeightOnlyConfig(),
+    SemiSparseWeightConfig(),
+    Int8DynamicActivationInt8SemiSparseWeightConfig(),
 ]
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*a weight was not 2.4 sparse")
 
 
 @pytest.fixture(params=CONFIGS, ids=str)

@@ -14,12 +14,15 @@ from torchao_ops import (
     Int4Linear,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
+    Int8DynamicActivationInt8SemiSparseWeightConfig,
     Int8DynamicActivationInt8WeightConfig,
     Int8Linear,
     Int8WeightOnlyConfig,
     NF4Linear,
     NF4WeightOnlyConfig,
     QuantLinear,
+    SemiSparseWeightConfig,
+    Sparse24Linear,
     int4_dequantize,
     int4_dynamic_mm,
     int4_mm,
@@ -28,10 +31,17 @@ from torchao_ops import (
     int8_mm,
     linear_nf4,
     quantize_,
+    sparse24_compress,
+    sparse24_dynamic_mm,
+    sparse24_mm,
+    sparse24_prune,
     to_nf4,
 )
 
-pytestmark = pytest.mark.usefixtures("device")
+pytestmark = [
+    pytest.mark.usefixtures("device"),
+    pytest.mark.filterwarnings("ignore:.*a weight was not 2.4 sparse"),
+]
 
 INT4_CONFIGS = [
     Int4WeightOnlyConfig(group_size=32),
@@ -40,23 +50,36 @@ INT4_CONFIGS = [
 ]
 INT8_CONFIGS = [Int8WeightOnlyConfig(), Int8WeightOnlyConfig(group_size=32), Int8DynamicActivationInt8WeightConfig()]
 NF4_CONFIGS = [NF4WeightOnlyConfig(), NF4WeightOnlyConfig(block_size=32, double_quant=False)]
-CONFIGS = INT4_CONFIGS + INT8_CONFIGS + NF4_CONFIGS
+SPARSE24_CONFIGS = [SemiSparseWeightConfig(), Int8DynamicActivationInt8SemiSparseWeightConfig()]
+CONFIGS = INT4_CONFIGS + INT8_CONFIGS + NF4_CONFIGS + SPARSE24_CONFIGS
 
 
 def is_dynamic(config) -> bool:
-    return isinstance(config, Int8DynamicActivationInt4WeightConfig | Int8DynamicActivationInt8WeightConfig)
+    return isinstance(
+        config,
+        Int8DynamicActivationInt4WeightConfig
+        | Int8DynamicActivationInt8WeightConfig
+        | Int8DynamicActivationInt8SemiSparseWeightConfig,
+    )
 
 
 def largest_error(config) -> float:
-    """Rounding normal weights to 4 bits costs about a tenth of the norm; to 8 bits, weights and perhaps activations, a hundredth."""
+    """Rounding normal weights to 4 bits costs about a tenth of the norm; to 8 bits, weights and perhaps activations, a hundredth. The smaller
+    two of four uniformly distributed weights are sqrt(0.2) of the norm."""
+    if config in SPARSE24_CONFIGS:
+        return 0.5
     return 0.02 if config in INT8_CONFIGS else 0.12
 
 
 def code_name(config) -> str:
+    if config in SPARSE24_CONFIGS:
+        return "weight_bitmask"
     return "weight_codes" if config in INT8_CONFIGS else "weight_packed"
 
 
 def buffer_names(config) -> set[str]:
+    if config in SPARSE24_CONFIGS:
+        return {"weight_values", "weight_bitmask"} | ({"weight_scale"} if is_dynamic(config) else set())
     if config in NF4_CONFIGS:
         nested = {"weight_absmax_code", "weight_nested_absmax", "weight_absmax_offset"}
         return {"weight_packed", "weight_absmax"} | (nested if config.double_quant else set())
@@ -153,6 +176,31 @@ def test_an_nf4_layer_computes_what_its_operator_computes(config, dtype, bias):
     assert torch.equal(layer.weight, weight.dequantize())
 
 
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("config", SPARSE24_CONFIGS, ids=str)
+def test_a_sparse24_layer_computes_what_its_operator_computes(config, dtype, bias):
+    linear = nn.Linear(70, 48, bias=bias, dtype=dtype)
+    layer = QuantLinear.from_linear(linear, config)
+    assert isinstance(layer, Sparse24Linear) and isinstance(layer, nn.Linear)
+    dense = linear.weight.detach()
+    mask = sparse24_prune(dense)
+    kept, scale = torch.where(mask, dense, 0), None
+    if is_dynamic(config):
+        kept, scale = (tensor.to(dense.device) for tensor in reference.int8_quantize(kept, 0))
+    weight = *sparse24_compress(kept, mask), scale
+    assert torch.equal(layer.weight_values, weight[0])
+    assert torch.equal(layer.weight_bitmask, weight[1])
+    assert layer.weight_scale is None if scale is None else torch.equal(layer.weight_scale, scale)
+    assert layer.bias is linear.bias
+
+    x = torch.randn(2, 3, 70).to(dtype)
+    operator = sparse24_dynamic_mm if is_dynamic(config) else sparse24_mm
+    assert torch.equal(layer(x), operator(x, *weight, linear.bias))
+    assert reference.relative_error(layer(x), linear(x)) < largest_error(config)
+    assert torch.equal(layer.weight, kept if scale is None else kept * scale.unsqueeze(1))
+
+
 def test_weight_is_the_dequantized_weight(config):
     linear = nn.Linear(70, 48, dtype=torch.bfloat16)
     layer = QuantLinear.from_linear(linear, config)
@@ -185,6 +233,11 @@ def test_repr_shows_the_format():
     assert int8 == [
         f"Int8Linear(in_features=70, out_features=48, bias=True, int8, group_size={group_size}, dynamic_activations={dynamic})"
         for group_size, dynamic in ((None, False), (32, False), (None, True))
+    ]
+    sparse24 = [repr(QuantLinear.from_linear(nn.Linear(70, 48), config)) for config in SPARSE24_CONFIGS]
+    assert sparse24 == [
+        f"Sparse24Linear(in_features=70, out_features=48, bias=True, sparse24, values={values}, dynamic_activations={dynamic})"
+        for values, dynamic in ((torch.float32, False), (torch.int8, True))
     ]
 
 
@@ -221,12 +274,19 @@ def test_a_model_on_meta_is_filled_by_a_checkpoint(model, config, x):
 
 
 def test_a_checkpoint_of_another_format_does_not_load(model, config):
-    others = {Int4Linear: Int4WeightOnlyConfig(64), Int8Linear: Int8WeightOnlyConfig(64)}
-    other = others.get(type(model[0]), NF4WeightOnlyConfig(64, double_quant=False))
+    others = {
+        Int4Linear: Int4WeightOnlyConfig(64),
+        Int8Linear: Int8WeightOnlyConfig(64),
+        NF4Linear: NF4WeightOnlyConfig(64, double_quant=False),
+        Sparse24Linear: SPARSE24_CONFIGS[config == SPARSE24_CONFIGS[0]],
+    }
+    other = others[type(model[0])]
     scale = "weight_absmax" if config in NF4_CONFIGS else "weight_scale"
     with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "0.weight"'):
         model.load_state_dict(small_model().state_dict())
-    with pytest.raises(RuntimeError, match=f"size mismatch for 0.{scale}|Missing key.*weight_absmax_code"):
+    with pytest.raises(
+        RuntimeError, match=f"size mismatch for 0.{scale}|Missing key.*weight_absmax_code|key.*0.weight_scale"
+    ):
         model.load_state_dict(quantized_model(other).state_dict())
 
 
@@ -264,7 +324,7 @@ def test_a_whole_module_survives_torch_save(model, x):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("config", INT4_CONFIGS + INT8_CONFIGS, ids=str)
+@pytest.mark.parametrize("config", INT4_CONFIGS + INT8_CONFIGS + SPARSE24_CONFIGS[1:], ids=str)
 def test_to_a_dtype_converts_the_scales_and_not_the_codes(model, config, x, dtype):
     before = copy.deepcopy(model[0])
     model.to(dtype)
@@ -279,6 +339,17 @@ def test_to_a_dtype_converts_the_scales_and_not_the_codes(model, config, x, dtyp
     assert reference.relative_error(y, before(x)) < 0.02
     # Activations need not have the dtype of the scales.
     assert layer(x).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_to_a_dtype_converts_the_values_of_a_sparse24_weight(x, dtype):
+    model = quantized_model(SemiSparseWeightConfig())
+    before = copy.deepcopy(model[0])
+    model.to(dtype)
+    assert torch.equal(model[0].weight_values, before.weight_values.to(dtype))
+    assert torch.equal(model[0].weight_bitmask, before.weight_bitmask)
+    assert torch.equal(model[0].weight, before.weight.to(dtype))
+    assert model[0](x.to(dtype)).dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

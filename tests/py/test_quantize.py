@@ -13,15 +13,20 @@ from torchao_ops import (
     Int4Linear,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
+    Int8DynamicActivationInt8SemiSparseWeightConfig,
     Int8DynamicActivationInt8WeightConfig,
     Int8WeightOnlyConfig,
     NF4WeightOnlyConfig,
     QuantLinear,
+    SemiSparseWeightConfig,
     model_size,
     quantize_,
 )
 
-pytestmark = pytest.mark.usefixtures("device")
+pytestmark = [
+    pytest.mark.usefixtures("device"),
+    pytest.mark.filterwarnings("ignore:.*a weight was not 2.4 sparse"),
+]
 
 CONFIG = Int4WeightOnlyConfig(group_size=32)
 
@@ -187,6 +192,8 @@ def test_multihead_attention_keeps_its_output_projection(batch_first):
         ("int8wo", "int8_mm"),
         ("int8dq", "int8_dynamic_mm"),
         ("nf4", "nf4_mm"),
+        ("sparse24", "sparse24_mm"),
+        ("int8dq_sparse24", "sparse24_dynamic_mm"),
     ],
 )
 @pytest.mark.parametrize("with_padding", [False, True])
@@ -201,7 +208,8 @@ def test_transformer_layers_call_the_quantized_layers(config, operator, with_pad
     quantize_(model, config)
     assert called_operators(model, x, None, padding) == 4 * [operator]
     y = model(x, None, padding)
-    assert reference.relative_error(y[~padding], expected[~padding]) < 0.2
+    # Half of the weights are a large part of them.
+    assert reference.relative_error(y[~padding], expected[~padding]) < (0.5 if "sparse24" in config else 0.2)
 
 
 def test_model_size_counts_shared_storage_once():
@@ -226,6 +234,9 @@ def test_model_size_of_a_quantized_layer():
     int8 = nn.Linear(384, 384, bias=False)
     quantize_(int8, Int8WeightOnlyConfig())
     assert model_size(int8) == 384 * 384 + 384 * 4
+    sparse24 = nn.Linear(384, 384, bias=False).bfloat16()
+    quantize_(sparse24, SemiSparseWeightConfig())
+    assert model_size(sparse24) == 384 * 384 * 2 * 9 // 16
     nf4 = nn.Linear(384, 384, bias=False)
     quantize_(nf4, NF4WeightOnlyConfig())
     blocks = 384 * 384 // 64
@@ -250,6 +261,10 @@ def test_model_size_of_a_quantized_layer():
         ("int8_dynamic_activation_int8_weight", Int8DynamicActivationInt8WeightConfig()),
         ("nf4", NF4WeightOnlyConfig()),
         ("nf4-128", NF4WeightOnlyConfig(block_size=128)),
+        ("sparse24", SemiSparseWeightConfig()),
+        ("semi_sparse_weight", SemiSparseWeightConfig()),
+        ("int8dq_sparse24", Int8DynamicActivationInt8SemiSparseWeightConfig()),
+        ("int8_dynamic_activation_int8_semi_sparse_weight", Int8DynamicActivationInt8SemiSparseWeightConfig()),
     ],
 )
 def test_short_names_of_configs(alias, config):
@@ -270,7 +285,8 @@ def test_an_unknown_name_lists_the_known_ones(alias):
     assert str(error.value) == (
         'config must be one of "int4wo-<group_size>", "int4_weight_only-<group_size>", "8da4w-<group_size>", '
         '"int8_dynamic_activation_int4_weight-<group_size>", "int8wo-<group_size>", "int8_weight_only-<group_size>", '
-        '"int8dq", "int8_dynamic_activation_int8_weight", "nf4-<block_size>", where the part after - may be left out, '
+        '"int8dq", "int8_dynamic_activation_int8_weight", "nf4-<block_size>", "sparse24", "semi_sparse_weight", '
+        '"int8dq_sparse24", "int8_dynamic_activation_int8_semi_sparse_weight", where the part after - may be left out, '
         f"but got {alias!r}"
     )
 
@@ -281,8 +297,8 @@ def test_something_else_than_a_config():
             quantize_(nn.Linear(64, 8), wrong)
         assert str(error.value) == (
             "config must be an alias string or one of Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig, "
-            "Int8WeightOnlyConfig, Int8DynamicActivationInt8WeightConfig, NF4WeightOnlyConfig, "
-            f"but got {wrong!r}"
+            "Int8WeightOnlyConfig, Int8DynamicActivationInt8WeightConfig, NF4WeightOnlyConfig, SemiSparseWeightConfig, "
+            f"Int8DynamicActivationInt8SemiSparseWeightConfig, but got {wrong!r}"
         )
 
 
