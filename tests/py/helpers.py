@@ -14,6 +14,9 @@ from torch import Tensor
 FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 MM_OPERATORS = ("int4_mm", "int4_dynamic_mm")
 INT8_MM_OPERATORS = ("int8_mm", "int8_dynamic_mm")
+SPARSE24_MM_OPERATORS = ("sparse24_mm", "sparse24_dynamic_mm")
+DTYPES_OF_8_BITS = (torch.int8, torch.float8_e4m3fn)
+SPARSE24_DTYPES = (*FLOAT_DTYPES, *DTYPES_OF_8_BITS)
 
 
 def why_not_cuda() -> str | None:
@@ -163,6 +166,57 @@ class Nf4Weight:
         return reference.nf4_dequantize(self.packed, absmax, (self.out_features, self.in_features), self.block_size)
 
     def to(self, device: str) -> "Nf4Weight":
+        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
+
+
+@dataclass(frozen=True)
+class Sparse24Weight:
+    """A random 2:4 sparse weight [N, K]: none, one or two of each quad are kept, of every place; what is beyond K is noise."""
+
+    values: Tensor
+    bitmask: Tensor
+    scale: Tensor | None
+    in_features: int
+
+    @staticmethod
+    def random(
+        out_features: int,
+        in_features: int,
+        dtype: torch.dtype = torch.float32,
+        scale_dtype: torch.dtype | None = torch.float32,
+    ) -> "Sparse24Weight":
+        """int8 values are of every code, and scales such that the weight is plausible. scale_dtype None: there are no scales."""
+        shape = (out_features, reference.sparse24_value_columns(in_features))
+        if dtype == torch.int8:
+            values = torch.randint(-128, 128, shape, dtype=torch.int8)
+        else:
+            values = torch.randn(shape).to(dtype)
+        few = torch.tensor([0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 12], dtype=torch.uint8)
+        low, high = (few[torch.randint(0, len(few), (out_features, -(-in_features // 8)))] for _ in range(2))
+        bitmask = low | high << 4
+        if in_features % 8:
+            bitmask[:, -1] |= 0xFF << in_features % 8 & 0xFF
+        scale = None
+        if scale_dtype is not None:
+            largest = 0.001 if dtype == torch.int8 else 0.03
+            scale = (largest * (torch.rand(out_features) + 0.1)).to(scale_dtype)
+        return Sparse24Weight(values, bitmask, scale, in_features)
+
+    @property
+    def mm_args(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        return self.values, self.bitmask, self.scale
+
+    @property
+    def decompress_args(self) -> tuple[Tensor, Tensor, int]:
+        return self.values, self.bitmask, self.in_features
+
+    def exact(self) -> Tensor:
+        """The dense weight in float64."""
+        weight = reference.sparse24_decompress(*self.decompress_args).double()
+        return weight if self.scale is None else weight * self.scale.cpu().double()[:, None]
+
+    def to(self, device: str) -> "Sparse24Weight":
         tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **tensors)
 

@@ -177,27 +177,85 @@ def nf4_dequantize(
     return (NF4_VALUES.to(arithmetic)[codes.long()] * scale).reshape(shape)
 
 
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
+
+
+def bits(tensor: Tensor) -> Tensor:
+    """The numbers as integers: bit for bit comparable, and of a dtype that every function of torch takes."""
+    return tensor.cpu().view(_BITS[tensor.element_size()])
+
+
+def sparse24_value_columns(in_features: int) -> int:
+    return -(-in_features // 4) * 2
+
+
+def _quads(rows: Tensor, filler: float) -> Tensor:
+    """[N, quads, 4] of [N, K]; `filler` are the elements that the last quad lacks."""
+    padded = torch.nn.functional.pad(rows, (0, -rows.shape[1] % 4), value=filler)
+    return padded.reshape(rows.shape[0], padded.shape[1] // 4, 4)
+
+
+def _first_two(rank: Tensor, in_features: int) -> Tensor:
+    """Which two of each quad of [N, quads, 4] have the highest rank, the first of equal ones, as a mask [N, quads, 4]."""
+    chosen = rank.argsort(dim=-1, descending=True, stable=True)[..., :2]
+    return torch.zeros_like(rank, dtype=torch.bool).scatter(-1, chosen, True)
+
+
+def sparse24_prune(weight: Tensor) -> Tensor:
+    """Where the two largest magnitudes of each quad are, NaN being larger than Inf."""
+    magnitude = weight.cpu().double().abs()
+    magnitude = torch.where(magnitude.isinf(), 1e300, magnitude).nan_to_num(nan=1e301)
+    chosen = _first_two(_quads(magnitude, -1), weight.shape[1])
+    return chosen.flatten(1)[:, : weight.shape[1]]
+
+
+def sparse24_compress(weight: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Values and bitmask of a weight that needs no more than two of each quad."""
+    out_features, in_features = weight.shape
+    mask = sparse24_prune(weight) if mask is None else mask.cpu()
+    kept = _first_two(
+        _quads(mask.to(torch.int8), -1), in_features
+    )  # what is marked, then what is free, then what does not exist
+    numbers = _quads(torch.where(mask, bits(weight), 0), 0)
+    values = numbers[kept].reshape(out_features, sparse24_value_columns(in_features))
+    bit = torch.nn.functional.pad(kept.flatten(1)[:, :in_features].to(torch.uint8), (0, -in_features % 8))
+    bit = bit.reshape(out_features, -(-in_features // 8), 8) << torch.arange(8, dtype=torch.uint8, device="cpu")
+    return values.view(weight.dtype), bit.sum(-1).to(torch.uint8)
+
+
+def sparse24_decompress(values: Tensor, bitmask: Tensor, in_features: int) -> Tensor:
+    """[N, K] in the values' dtype."""
+    bit = bitmask.cpu()[..., None] >> torch.arange(8, dtype=torch.uint8, device="cpu") & 1
+    kept = _quads(bit.flatten(1)[:, :in_features], 0)
+    slot = (kept.cumsum(-1) - 1).clamp(min=0)
+    pairs = bits(values).reshape(*kept.shape[:2], 2)
+    dense = torch.where(kept.bool(), pairs.gather(-1, slot), 0)
+    return dense.flatten(1)[:, :in_features].contiguous().view(values.dtype)
+
+
 def mm(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias in float64."""
     y = x.cpu().double() @ weight.cpu().double().T
     return y if bias is None else y + bias.cpu().double()
 
 
-def rounded_activations(x: Tensor) -> Tensor:
-    """x rounded to 8 bits per row, as float64; rows that hold NaN or Inf, or only zeros, stay as they are."""
+def rounded_activations(x: Tensor, dtype: torch.dtype = torch.int8) -> Tensor:
+    """x rounded per row to int8 or float8_e4m3fn, as float64; rows that hold NaN or Inf, or only zeros, stay as they are."""
     x = x.cpu()
     if x.shape[-1] == 0:
         return x.double()
     x = x.float()
-    scale = x.abs().amax(-1, keepdim=True) / 127
+    largest = 127 if dtype == torch.int8 else 448
+    scale = x.abs().amax(-1, keepdim=True) / largest
     usable = (scale != 0) & x.isfinite().all(-1, keepdim=True)
-    codes = (x / scale).round().clamp(-127, 127)
+    quotients = (x / scale).clamp(-largest, largest)
+    codes = quotients.round() if dtype == torch.int8 else quotients.to(dtype)
     return torch.where(usable, codes.double() * scale.double(), x.double())
 
 
-def dynamic_mm(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`mm` of the rounded activations."""
-    return mm(rounded_activations(x), weight, bias)
+def dynamic_mm(x: Tensor, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.int8) -> Tensor:
+    """`mm` of the activations rounded to the dtype."""
+    return mm(rounded_activations(x, dtype), weight, bias)
 
 
 def relative_error(y: Tensor, expected: Tensor) -> float:
