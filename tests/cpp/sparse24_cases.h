@@ -10,6 +10,7 @@
 
 #include "csrc/spec/sparse24.h"
 #include "tests/cpp/guarded_buffer.h"
+#include "tests/cpp/mm_problem.h"
 #include "tests/cpp/random.h"
 
 namespace torchao_ops::test {
@@ -17,11 +18,6 @@ namespace torchao_ops::test {
 inline const sparse24::ValueType all_value_types[] = {sparse24::ValueType::f32, sparse24::ValueType::f16,
                                                       sparse24::ValueType::bf16, sparse24::ValueType::int8,
                                                       sparse24::ValueType::e4m3fn};
-
-inline const char* name_of(sparse24::ValueType type) {
-  const char* names[] = {"f32", "f16", "bf16", "int8", "e4m3fn"};
-  return names[static_cast<int>(type)];
-}
 
 inline void store_value(double value, void* values, sparse24::ValueType type, int64_t i) {
   switch (type) {

@@ -7,7 +7,6 @@
 
 #include "csrc/spec/sparse24_prune.h"
 #include "tests/cpp/kernels.h"
-#include "tests/cpp/mm_problem.h"
 #include "tests/cpp/sparse24_cases.h"
 #include "tests/cpp/threads.h"
 

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "tests/cpp/kernels.h"
-#include "tests/cpp/mm_problem.h"
 #include "tests/cpp/sparse24_cases.h"
 #include "tests/cpp/threads.h"
 
