@@ -158,7 +158,7 @@ class DynamicPrefill {
       const int64_t m = (panel_begin + p) * panel;
       const int64_t rows = args_.M - m < panel ? args_.M - m : panel;
       if (exact_) scale_exact_sums(sums + p * tiling_.tile_n * panel, columns, scales);
-      store_panel<V>(args_, w_.N, m, rows, n_begin, columns, sums + p * tiling_.tile_n * panel, x_scale_.get() + m);
+      store_panel(args_, w_.N, m, rows, n_begin, columns, sums + p * tiling_.tile_n * panel, panel, x_scale_.get() + m);
       for (int64_t i = m; i < m + rows; ++i) {
         if (!is_finite(x_scale_.get()[i])) mm_scalar_row(all_args_, i, n_begin, n_begin + columns);
       }

@@ -86,8 +86,8 @@ TORCHAO_OPS_INLINE Status mm_prefill(const MmArgs& args, const Weight& weight, c
     }
     for (int64_t p = 0; p < panels; ++p) {
       const int64_t m = (panel_begin + p) * panel;
-      store_panel<V>(args, N, m, args.M - m < panel ? args.M - m : panel, n_begin, columns, sums + p * tiling.tile_n * panel,
-                     ones);
+      store_panel(args, N, m, args.M - m < panel ? args.M - m : panel, n_begin, columns, sums + p * tiling.tile_n * panel, panel,
+                  ones);
     }
   });
   return Status::ok;

@@ -74,10 +74,11 @@ TORCHAO_OPS_NOINLINE void tile_times_panel(const typename Tile::Word* tile, int6
   }
 }
 
-// y[m_begin + row, n_begin + n] = sums[n][row] * row_scale[row] + bias[n], for `rows` rows and `columns` columns of y [M, N].
-template <class V, class T>
+// y[m_begin + row, n_begin + n] = sums[n][row] * row_scale[row] + bias[n], for `rows` rows and `columns` columns of y [M, N]. A panel of sums has
+// `panel` rows, a multiple of 8.
+template <class T>
 TORCHAO_OPS_NOINLINE void store_panel(const MmArgs& args, int64_t N, int64_t m_begin, int64_t rows, int64_t n_begin,
-                                      int64_t columns, const float* sums, const float* row_scale) {
+                                      int64_t columns, const float* sums, int64_t panel, const float* row_scale) {
   T* y = static_cast<T*>(args.y) + m_begin * N + n_begin;
   for (int64_t n = 0; n < columns; n += 8) {
     const int64_t count = columns - n < 8 ? columns - n : 8;
@@ -88,7 +89,7 @@ TORCHAO_OPS_NOINLINE void store_panel(const MmArgs& args, int64_t N, int64_t m_b
     const Avx2::Float bias_vector = Avx2::load(bias);
     for (int64_t m = 0; m < rows; m += 8) {
       Avx2::Float r[8];
-      for (int64_t i = 0; i < 8; ++i) r[i] = i < count ? Avx2::load(sums + (n + i) * panel_rows<V> + m) : Avx2::zero();
+      for (int64_t i = 0; i < 8; ++i) r[i] = i < count ? Avx2::load(sums + (n + i) * panel + m) : Avx2::zero();
       Avx2::transpose(r);
       for (int64_t i = 0; i < 8 && m + i < rows; ++i) {
         T* out = y + (m + i) * N + n;
@@ -105,13 +106,12 @@ TORCHAO_OPS_NOINLINE void store_panel(const MmArgs& args, int64_t N, int64_t m_b
   }
 }
 
-template <class V>
 TORCHAO_OPS_INLINE void store_panel(const MmArgs& args, int64_t N, int64_t m_begin, int64_t rows, int64_t n_begin,
-                                    int64_t columns, const float* sums, const float* row_scale) {
+                                    int64_t columns, const float* sums, int64_t panel, const float* row_scale) {
   switch (args.x_type) {
-    case FloatType::f32: store_panel<V, float>(args, N, m_begin, rows, n_begin, columns, sums, row_scale); return;
-    case FloatType::f16: store_panel<V, Half>(args, N, m_begin, rows, n_begin, columns, sums, row_scale); return;
-    case FloatType::bf16: store_panel<V, BFloat16>(args, N, m_begin, rows, n_begin, columns, sums, row_scale); return;
+    case FloatType::f32: store_panel<float>(args, N, m_begin, rows, n_begin, columns, sums, panel, row_scale); return;
+    case FloatType::f16: store_panel<Half>(args, N, m_begin, rows, n_begin, columns, sums, panel, row_scale); return;
+    case FloatType::bf16: store_panel<BFloat16>(args, N, m_begin, rows, n_begin, columns, sums, panel, row_scale); return;
   }
 }
 
@@ -165,10 +165,10 @@ struct Tiling {
   int64_t tile_n, tiles, panels, panels_per_chunk, chunks;
 
   // Tiles get smaller where there would be fewer than four pieces a thread.
-  TORCHAO_OPS_INLINE Tiling(int64_t M, int64_t N, int64_t rows_per_panel, int64_t threads)
+  TORCHAO_OPS_INLINE Tiling(int64_t M, int64_t N, int64_t rows_per_panel, int64_t threads, int64_t rows_per_chunk = chunk_m)
       : tile_n(max_tile_n),
         panels(ceil_div(M, rows_per_panel)),
-        panels_per_chunk(panels * rows_per_panel < chunk_m ? panels : chunk_m / rows_per_panel),
+        panels_per_chunk(panels * rows_per_panel < rows_per_chunk ? panels : rows_per_chunk / rows_per_panel),
         chunks(panels == 0 ? 0 : ceil_div(panels, panels_per_chunk)) {
     while (tile_n > 24 && ceil_div(N, tile_n) * chunks < 4 * threads) tile_n /= 2;
     tiles = ceil_div(N, tile_n);

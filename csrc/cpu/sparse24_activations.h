@@ -7,11 +7,12 @@
 namespace torchao_ops {
 namespace {
 
-// Each has prepare(row, K): replaces row[0, K) by what is multiplied and returns what y is multiplied by in turn, NaN if the row is left to the scalar
+// Each has quantizes, whether scales of rows of the weight are applied to sums, integers, whether these are integers, and prepare(row, K): replaces row[0, K) by what is multiplied and returns what y is multiplied by in turn, NaN if the row is left to the scalar
 // kernel. row is readable and writable up to a whole number of vectors, with zeros beyond K.
 
 // x as it is. Zeros of the weight are skipped, so NaN and Inf are left to the scalar kernel.
 struct ExactActivations {
+  static constexpr bool quantizes = false;
   static constexpr bool integers = false;
   template <class V>
   TORCHAO_OPS_INLINE static float prepare(float* row, int64_t K) {
@@ -23,6 +24,7 @@ struct ExactActivations {
 
 // The same where a scale is applied to sums (activations.h).
 struct OrdinaryActivations {
+  static constexpr bool quantizes = false;
   static constexpr bool integers = false;
   template <class V>
   TORCHAO_OPS_INLINE static float prepare(float* row, int64_t K) {
@@ -33,6 +35,7 @@ struct OrdinaryActivations {
 };
 
 struct Int8Activations {
+  static constexpr bool quantizes = true;
   static constexpr bool integers = true;
   template <class V>
   TORCHAO_OPS_INLINE static float prepare(float* row, int64_t K) {
@@ -42,6 +45,7 @@ struct Int8Activations {
 
 // quantize_row's twin: q = value / scale rounded to e4m3fn, scale = max|value| / 448.
 struct E4m3fnActivations {
+  static constexpr bool quantizes = true;
   static constexpr bool integers = false;
   template <class V>
   TORCHAO_OPS_INLINE static float prepare(float* row, int64_t K) {

@@ -91,32 +91,7 @@ class Sparse24Decode {
   }
 
  private:
-  struct Row {
-    const uint8_t* choices;
-    const Stored *values, *rest;  // of the full chunks, and of the last one if it is not
-    float scale;
-    bool usable;
-  };
-
-  TORCHAO_OPS_INLINE Row prepare_weight_row(int64_t n, uint8_t* choices, Stored* values, Smallest* violation) const {
-    const uint8_t* bitmask = w_.bitmask_row(n);
-    const Stored* stored = static_cast<const Stored*>(w_.values) + n * w_.value_row_stride;
-    const int64_t chunk_quads = chunk_k / 4, full_quads = full_chunks_ * chunk_quads;
-    Stored* rest = values + full_chunks_ * chunk_values;
-    uint8_t flaws = choices_of(bitmask, full_chunks_ * chunk_bytes, choices);
-    if (full_chunks_ < chunks_) {
-      flaws |=
-          complete_quads(bitmask, stored, w_.K, full_quads, full_quads + chunk_quads, choices + full_chunks_ * chunk_bytes, rest);
-    }
-    if ((flaws & too_many) != 0) {
-      violation->note(n * sparse24::quads(w_.K) + first_violation(bitmask, w_.K));
-    } else if ((flaws & few) != 0) {
-      complete_quads(bitmask, stored, w_.K, 0, full_quads, choices, values);
-      stored = values;
-    }
-    const float scale = w_.scale_at(n, 0);
-    return {choices, stored, rest, scale, (flaws & too_many) == 0 && is_finite(scale)};
-  }
+  using Row = CompletedRow<Stored>;
 
   // Rows n, n + apart, ... of the weight.
   template <int weight_rows>
@@ -124,8 +99,8 @@ class Sparse24Decode {
     Row w[weight_rows];
     for (int r = 0; r < weight_rows; ++r) {
       const int64_t slot = worker * max_weight_rows + r;
-      w[r] = prepare_weight_row(n + r * apart, choices_.get() + slot * chunks_ * chunk_bytes,
-                                values_.get() + slot * chunks_ * chunk_values, violation);
+      w[r] = complete_row(w_, n + r * apart, chunk_k, choices_.get() + slot * chunks_ * chunk_bytes,
+                          values_.get() + slot * chunks_ * chunk_values, violation);
     }
     int64_t m = 0;
     for (; m + 4 <= mm_.M; m += 4) blocks<4, weight_rows>(n, apart, m, w);
@@ -168,17 +143,14 @@ class Sparse24Decode {
     auto add_chunk = [&] {
 #pragma GCC unroll 2
       for (int vector = 0; vector < 2; ++vector) {
-        Float numbers[weight_rows];
-        Int chosen[weight_rows];
         for (int r = 0; r < weight_rows; ++r) {
-          numbers[r] = Values::numbers(values[r], vector);
-          chosen[r] = Values::choices(choices[r], vector);
-        }
-        for (int m = 0; m < rows; ++m) {
-          const Float x0 = V::load(x + m * chunk_k + 2 * vector * V::lanes),
-                      x1 = V::load(x + m * chunk_k + (2 * vector + 1) * V::lanes);
-          for (int r = 0; r < weight_rows; ++r)
-            sums[r][m] = V::accumulate(sums[r][m], numbers[r], Values::choose(x0, x1, chosen[r]));
+          const Float numbers = Values::numbers(values[r], vector);
+          const Int chosen = Values::choices(choices[r], vector);
+          for (int m = 0; m < rows; ++m) {
+            const float* at = x + m * chunk_k + 2 * vector * V::lanes;
+            const Float kept = Values::choose(V::load(at), V::load(at + V::lanes), chosen);
+            sums[r][m] = V::accumulate(sums[r][m], numbers, kept);
+          }
         }
       }
       x += rows * chunk_k;

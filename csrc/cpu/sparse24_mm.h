@@ -18,6 +18,8 @@ void mm_scalar_row(const Sparse24MmArgs& args, int64_t m, int64_t n_begin, int64
 void find_violation(const Sparse24MmArgs& args, const Parallel& parallel);
 
 // Decode: each weight row is streamed once, all rows of x against it.
+// Prefill: lists of a tile's numbers are made in the cache, then multiplied with the rows of x that they belong to.
 Status sparse24_mm_decode_avx2(const Sparse24MmArgs& args, const Parallel& parallel);
+Status sparse24_mm_prefill_avx2(const Sparse24MmArgs& args, const Parallel& parallel);
 
 }  // namespace torchao_ops

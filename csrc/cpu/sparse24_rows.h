@@ -43,23 +43,60 @@ TORCHAO_OPS_INLINE uint8_t choices_of(const uint8_t* bitmask, int64_t bytes, uin
   return all;
 }
 
-// Quads [begin, end) of a row, an even number of them from an even one on: their choices, and their values with 0 in the slots that no bit takes
-// and beyond the row. Returns all flaws but too few.
+// Quads [begin, end) of a row, an even number of them from an even one on, with zeros in the places of elements that are not kept where there are fewer
+// than two, and beyond the row. Returns all flaws but too few.
 template <class Stored>
 TORCHAO_OPS_INLINE uint8_t complete_quads(const uint8_t* bitmask_row, const Stored* values_row, int64_t K, int64_t begin,
                                           int64_t end, uint8_t* choices, Stored* values) {
   uint8_t flaws = 0;
   for (int64_t quad = begin; quad < end; ++quad) {
     const int bits = quad < sparse24::quads(K) ? sparse24::bits_of_quad(bitmask_row, quad, K) : 0;
-    const int kept = sparse24::kept(bits);
-    const int choice = choice_of_bits[bits];
+    int completed = bits;
+    for (int i = 0; sparse24::kept(completed) < 2; ++i) completed |= 1 << i;
+    const int choice = choice_of_bits[completed];
     const int64_t i = quad - begin;
     choices[i / 2] = static_cast<uint8_t>(i % 2 == 0 ? choice : choices[i / 2] | choice << 4);
-    values[2 * i] = kept > 0 ? values_row[2 * quad] : Stored{};
-    values[2 * i + 1] = kept > 1 ? values_row[2 * quad + 1] : Stored{};
+    for (int slot = 0; slot < 2; ++slot) {
+      const int element = choice >> 2 * slot & 3;
+      values[2 * i + slot] = (bits >> element & 1) != 0 ? values_row[2 * quad + sparse24::slot_of(bits, element)] : Stored{};
+    }
     flaws |= flaw_of_bits[bits];
   }
   return flaws & too_many;
+}
+
+// A row whose quads all keep two elements.
+template <class Stored>
+struct CompletedRow {
+  const uint8_t* choices;       // of all chunks
+  const Stored *values, *rest;  // of the full chunks, and of the last one if it is not full
+  float scale;
+  bool usable;  // by a kernel that skips zeros
+
+  TORCHAO_OPS_INLINE const Stored* chunk(int64_t c, int64_t full_chunks, int64_t chunk_values) const {
+    return c < full_chunks ? values + c * chunk_values : rest;
+  }
+};
+
+// Row n, cut into chunks of chunk_k, a multiple of 8. choices and values have room for all of them: values are used where those of the weight
+// cannot be used as they are. Notes the row's first violation.
+template <class Stored>
+TORCHAO_OPS_INLINE CompletedRow<Stored> complete_row(const sparse24::Weight& w, int64_t n, int64_t chunk_k, uint8_t* choices,
+                                                     Stored* values, Smallest* violation) {
+  const uint8_t* bitmask = w.bitmask_row(n);
+  const Stored* stored = static_cast<const Stored*>(w.values) + n * w.value_row_stride;
+  const int64_t full = w.K / chunk_k * chunk_k;
+  Stored* rest = values + full / 2;
+  uint8_t flaws = choices_of(bitmask, full / 8, choices);
+  if (full < w.K) flaws |= complete_quads(bitmask, stored, w.K, full / 4, (full + chunk_k) / 4, choices + full / 8, rest);
+  if ((flaws & too_many) != 0) {
+    violation->note(n * sparse24::quads(w.K) + first_violation(bitmask, w.K));
+  } else if ((flaws & few) != 0) {
+    complete_quads(bitmask, stored, w.K, 0, full / 4, choices, values);
+    stored = values;
+  }
+  const float scale = w.scale_at(n, 0);
+  return {choices, stored, rest, scale, (flaws & too_many) == 0 && is_finite(scale)};
 }
 
 }  // namespace

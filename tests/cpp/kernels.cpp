@@ -295,6 +295,7 @@ const Sparse24MmKernel all_sparse24_mm[] = {
     {"sparse24_mm", Needs::dispatch, nullptr, sparse24_mm, batch_invariant()},
     {"sparse24_mm_scalar", Needs::scalar, nullptr, sparse24_mm_scalar},
     {"sparse24_mm_decode_avx2", Needs::avx2, nullptr, sparse24_mm_decode_avx2},
+    {"sparse24_mm_prefill_avx2", Needs::avx2, nullptr, sparse24_mm_prefill_avx2},
 };
 
 const Sparse24MmKernel all_sparse24_dynamic_mm[] = {
