@@ -116,6 +116,16 @@ struct Avx512 {
   // Halves first, then as Avx2: a fixed order.
   TORCHAO_OPS_INLINE static float sum(Float a) { return Avx2::sum(_mm256_add_ps(_mm512_castps512_ps256(a), high_half(a))); }
 
+  // Products of 16-bit integers, two in each 32-bit lane. As an instruction: see dot_u8_s8.
+  TORCHAO_OPS_INLINE static Int dot_s16(Int sum, Int a, Int b) {
+#ifdef TORCHAO_OPS_EMULATE_AVX512
+    return _mm512_dpwssd_epi32(sum, a, b);
+#else
+    asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b));
+    return sum;
+#endif
+  }
+
   // Products of unsigned bytes with int8, four in each 32-bit lane.
   TORCHAO_OPS_INLINE static Int dot_u4_s8_pair(Int sum, Int a0, Int b0, Int a1, Int b1) {
     return dot_u8_s8(dot_u8_s8(sum, a0, b0), a1, b1);

@@ -21,5 +21,7 @@ void find_violation(const Sparse24MmArgs& args, const Parallel& parallel);
 // Prefill: lists of a tile's numbers are made in the cache, then multiplied with the rows of x that they belong to.
 Status sparse24_mm_decode_avx2(const Sparse24MmArgs& args, const Parallel& parallel);
 Status sparse24_mm_prefill_avx2(const Sparse24MmArgs& args, const Parallel& parallel);
+Status sparse24_mm_decode_avx512(const Sparse24MmArgs& args, const Parallel& parallel);
+Status sparse24_mm_prefill_avx512(const Sparse24MmArgs& args, const Parallel& parallel);
 
 }  // namespace torchao_ops

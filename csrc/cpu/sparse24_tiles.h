@@ -46,5 +46,57 @@ struct Sparse24Fp32Tile {
   TORCHAO_OPS_INLINE static Sum dot(Sum sum, const float* x, typename V::Float word) { return V::fma(V::load(x), word, sum); }
 };
 
+// Exact products of int8 with int8 as 16-bit integers, of both numbers of a quad at once. Which two of x they belong to is one of six pairs, and the
+// panel has a word for each.
+template <class V>
+struct Sparse24Int16Tile {
+  using Vector = V;
+  using Sum = typename V::Int;
+  static constexpr int64_t steps_per_quad = 1, words_per_quad = 6, block_quads = 16;
+  static constexpr int max_vectors = 64 / V::lanes;         // 64 k of 64 rows are 24 KiB
+  static constexpr int max_sums = V::lanes == 8 ? 12 : 28;  // of 16 or 32 registers
+
+  TORCHAO_OPS_INLINE static void place(const Avx2::Float (&r)[8], int64_t panel, float* out) {
+    for (int quad = 0; quad < 2; ++quad) {
+      __m256i low[4], high[4];
+      for (int i = 0; i < 4; ++i) {
+        const __m256i q = Avx2::to_int(r[4 * quad + i]);
+        low[i] = Avx2::bit_and(q, 0xffffu);
+        high[i] = _mm256_slli_epi32(q, 16);
+      }
+      for (int i = 0; i < 4; ++i) {
+        for (int j = i + 1; j < 4; ++j, out += panel) Avx2::store_bits(out, _mm256_or_si256(low[i], high[j]));
+      }
+    }
+  }
+  template <class T>
+  TORCHAO_OPS_INLINE static void list(const uint8_t* choices, const T* values, float, int64_t panel, int32_t* words,
+                                      uint32_t* places) {
+    // Of each choice: which pair it is, as place has them.
+    const __m256i pair_of_choice =
+        _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0, 0, 2, 4, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0, 0, 2, 4, 5, 0);
+    const __m256i row_bytes = _mm256_set1_epi32(static_cast<int>(4 * panel)),
+                  shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+    __m256i quads = _mm256_setr_epi32(0, 6, 12, 18, 24, 30, 36, 42);
+    for (int64_t i = 0; i < block_quads; i += 8) {
+      int32_t word;
+      std::memcpy(&word, choices + i / 2, sizeof(word));
+      const __m256i choice = Avx2::bit_and(_mm256_srlv_epi32(Avx2::set_bits(word), shifts), 15);
+      const __m256i pairs =
+          _mm256_shuffle_epi8(pair_of_choice, choice);  // the upper three bytes of each lane are choice 0, which is pair 0
+      Avx2::store_bits(places + i, _mm256_mullo_epi32(_mm256_add_epi32(quads, pairs), row_bytes));
+      Avx2::store_bits(words + i, Avx2::widen(values + 2 * i));
+      quads = _mm256_add_epi32(quads, _mm256_set1_epi32(48));
+    }
+  }
+  TORCHAO_OPS_INLINE static Sum zero() { return V::zero_bits(); }
+  TORCHAO_OPS_INLINE static Sum load(const float* p) { return V::load_bits(p); }
+  TORCHAO_OPS_INLINE static void store(float* p, Sum sum) { V::store_bits(p, sum); }
+  TORCHAO_OPS_INLINE static Sum add(Sum a, Sum b) { return V::add_ints(a, b); }
+  TORCHAO_OPS_INLINE static typename V::Float number(Sum sum) { return V::from_int(sum); }
+  TORCHAO_OPS_INLINE static Sum broadcast(int32_t word) { return V::set_bits(word); }
+  TORCHAO_OPS_INLINE static Sum dot(Sum sum, const float* x, Sum word) { return V::dot_s16(sum, word, V::load_bits(x)); }
+};
+
 }  // namespace
 }  // namespace torchao_ops

@@ -296,11 +296,17 @@ const Sparse24MmKernel all_sparse24_mm[] = {
     {"sparse24_mm_scalar", Needs::scalar, nullptr, sparse24_mm_scalar},
     {"sparse24_mm_decode_avx2", Needs::avx2, nullptr, sparse24_mm_decode_avx2},
     {"sparse24_mm_prefill_avx2", Needs::avx2, nullptr, sparse24_mm_prefill_avx2},
+    {"sparse24_mm_decode_avx512", Needs::avx512, nullptr, sparse24_mm_decode_avx512},
+    {"sparse24_mm_prefill_avx512", Needs::avx512, nullptr, sparse24_mm_prefill_avx512},
 };
 
 const Sparse24MmKernel all_sparse24_dynamic_mm[] = {
     {"sparse24_dynamic_mm", Needs::dispatch, nullptr, sparse24_dynamic_mm, batch_invariant()},
     {"sparse24_dynamic_mm_scalar", Needs::scalar, nullptr, sparse24_dynamic_mm_scalar},
+    {"sparse24_dynamic_mm_decode_avx2", Needs::avx2, supports_sparse24_dynamic_mm, sparse24_dynamic_mm_decode_avx2},
+    {"sparse24_dynamic_mm_prefill_avx2", Needs::avx2, supports_sparse24_dynamic_mm, sparse24_dynamic_mm_prefill_avx2},
+    {"sparse24_dynamic_mm_decode_avx512", Needs::avx512, supports_sparse24_dynamic_mm, sparse24_dynamic_mm_decode_avx512},
+    {"sparse24_dynamic_mm_prefill_avx512", Needs::avx512, supports_sparse24_dynamic_mm, sparse24_dynamic_mm_prefill_avx512},
 };
 
 #endif

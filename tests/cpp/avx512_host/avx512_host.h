@@ -57,6 +57,28 @@ inline simde__m512i cvtepu8_epi16(__m256i a) {
   return result;
 }
 
+inline simde__m512i cvtepu16_epi32(__m256i a) {
+  uint16_t in[16];
+  uint32_t out[16];
+  std::memcpy(in, &a, sizeof(in));
+  for (int i = 0; i < 16; ++i) out[i] = in[i];
+  simde__m512i result;
+  std::memcpy(&result, out, sizeof(out));
+  return result;
+}
+
+// Each number of the result is one of the four of its 128 bits.
+inline simde__m512 permutevar_ps(simde__m512 a, simde__m512i index) {
+  float in[16], out[16];
+  uint32_t indices[16];
+  std::memcpy(in, &a, sizeof(in));
+  std::memcpy(indices, &index, sizeof(indices));
+  for (int i = 0; i < 16; ++i) out[i] = in[i / 4 * 4 + indices[i] % 4];
+  simde__m512 result;
+  std::memcpy(&result, out, sizeof(out));
+  return result;
+}
+
 // Faults where the instruction would.
 inline void stream_si512(void* p, simde__m512i a) {
   if (reinterpret_cast<uintptr_t>(p) % sizeof(a) != 0) std::abort();
@@ -67,6 +89,8 @@ inline void stream_si512(void* p, simde__m512i a) {
 
 #define _mm512_cvtepu8_epi16(a) avx512_host::cvtepu8_epi16(a)
 #define _mm512_cvtepi8_epi32(a) avx512_host::cvtepi8_epi32(a)
+#define _mm512_cvtepu16_epi32(a) avx512_host::cvtepu16_epi32(a)
+#define _mm512_permutevar_ps(a, index) avx512_host::permutevar_ps(a, index)
 #define _mm512_cvtepi32_ps(a) avx512_host::cvtepi32_ps(a)
 #define _mm512_cvtps_epi32(a) avx512_host::cvtps_epi32(a)
 #define _mm512_stream_si512(p, a) avx512_host::stream_si512(p, a)

@@ -1,0 +1,22 @@
+#include "csrc/cpu/sparse24_dynamic_mm.h"
+
+#include "csrc/cpu/sparse24_decode.h"
+#include "csrc/cpu/sparse24_prefill.h"
+#include "csrc/cpu/sparse24_tiles.h"
+#include "csrc/cpu/sparse24_values_avx2.h"
+
+namespace torchao_ops {
+
+Status sparse24_dynamic_mm_decode_avx2(const Sparse24MmArgs& args, const Parallel& parallel) {
+  return args.weight.value_type == sparse24::ValueType::int8
+             ? sparse24_decode<Sparse24ValuesAvx2<int8_t>, Int8Activations>(args, parallel)
+             : sparse24_decode<Sparse24ValuesAvx2<Float8E4m3fn>, E4m3fnActivations>(args, parallel);
+}
+
+Status sparse24_dynamic_mm_prefill_avx2(const Sparse24MmArgs& args, const Parallel& parallel) {
+  return args.weight.value_type == sparse24::ValueType::int8
+             ? sparse24_prefill<Sparse24Int16Tile<Avx2>, Int8Activations, int8_t>(args, parallel)
+             : sparse24_prefill<Sparse24Fp32Tile<Avx2>, E4m3fnActivations, Float8E4m3fn>(args, parallel);
+}
+
+}  // namespace torchao_ops
