@@ -15,6 +15,19 @@
 
 namespace torchao_ops::cuda {
 
+// The fragments of 16 rows and 32 columns of a format of bytes, in 16-bit operands: this lane has the octet `lo` of row g and `hi` of row g + 8. The
+// columns are taken in the order that costs no shuffling of bytes: pairs (0, 2), (1, 3), (4, 6), (5, 7). Format::pair makes one of bytes 0 and 2 of a word.
+template <class Format, class Element>
+__device__ __forceinline__ void pairs_of_bytes(const uint32_t (&lo)[2], const uint32_t (&hi)[2], uint32_t (&a)[2][4]) {
+#pragma unroll
+  for (int word = 0; word < 2; ++word) {
+    a[word][0] = Format::pair(Element{}, lo[word]);
+    a[word][1] = Format::pair(Element{}, hi[word]);
+    a[word][2] = Format::pair(Element{}, lo[word] >> 8);
+    a[word][3] = Format::pair(Element{}, hi[word] >> 8);
+  }
+}
+
 // The operand is the code, which is exact in every type.
 struct Int8 : RowGroups<int8::Weight> {
   using Weight = int8::Weight;
@@ -35,6 +48,7 @@ struct Int8 : RowGroups<int8::Weight> {
 
   static constexpr float operand_zero = 0;  // the code whose operand is 0
   static constexpr bool has_offsets = false;
+  static constexpr bool has_bitmask = false, has_row_scales = false, breaks_sums = false;
   static constexpr int64_t exact_k = int8_exact_k;
 
   // w = scale * operand.
@@ -45,20 +59,11 @@ struct Int8 : RowGroups<int8::Weight> {
     return static_cast<float>(w.code(n, k)) * w.scale_at(n, group_at(w, n, k));
   }
 
-  // The fragments of 16 rows and 32 columns: this lane has the octet `lo` of row g and `hi` of row g + 8. The columns are taken in the order that
-  // costs no shuffling of codes, and order_octet brings x into the same: a 16-bit operand has the pairs (0, 2), (1, 3), (4, 6), (5, 7).
   template <class Dot>
   __device__ __forceinline__ static void fragments(Dot, const uint32_t (&lo)[2], const uint32_t (&hi)[2], uint32_t (&a)[2][4]) {
-    using Element = typename Dot::Element;
-#pragma unroll
-    for (int word = 0; word < 2; ++word) {
-      a[word][0] = pair(Element{}, lo[word]);
-      a[word][1] = pair(Element{}, hi[word]);
-      a[word][2] = pair(Element{}, lo[word] >> 8);
-      a[word][3] = pair(Element{}, hi[word] >> 8);
-    }
+    pairs_of_bytes<Int8, typename Dot::Element>(lo, hi, a);
   }
-  // Elements (0, 1), (2, 3), (4, 5), (6, 7) of an octet of x in, its registers out.
+  // Elements (0, 1), (2, 3), (4, 5), (6, 7) of an octet of x in, its registers in the order of pairs_of_bytes out.
   __device__ __forceinline__ static void order_octet(const uint32_t (&in)[4], uint32_t (&out)[4]) {
     out[0] = __byte_perm(in[0], in[1], 0x5410);
     out[1] = __byte_perm(in[0], in[1], 0x7632);
@@ -85,7 +90,6 @@ struct Int8 : RowGroups<int8::Weight> {
     for (int i = 0; i < 8; ++i) values[i] = static_cast<float>(static_cast<int8_t>(codes >> 8 * i));
   }
 
- private:
   // Bytes 0 and 2 of a word as bf16: the low 7 bits OR-ed into 128 are 128 + them, and the top bit, which means -128, is where the last bit of bf16's
   // exponent is: OR-ed into -128 it makes -256. Their sum is the code, exactly.
   __device__ __forceinline__ static uint32_t pair(__nv_bfloat16, uint32_t word) {

@@ -47,7 +47,7 @@ bool supports_int8_dynamic_mm_prefill(const Int8MmArgs& args) {
   const int8::Weight& w = args.weight;
   if (args.mm.M == 0 || w.N == 0 || w.K == 0 || w.K > int8_exact_k || w.group_size < w.K) return false;
   Int8GemmArgs sums{};  // x and y are in the workspace and aligned
-  sums.x_row_stride = quantized_row_bytes(w.K);
+  sums.x_row_stride = quantized_row_elements(w.K);
   sums.w = w.codes;
   sums.w_row_stride = w.row_stride;
   sums.N = w.N;
@@ -64,7 +64,7 @@ Status int8_dynamic_mm_prefill(const Int8MmArgs& args, const Context& context) {
   const int64_t N = args.weight.N, size = size_of(mm.x_type);
   const QuantizedX x(mm.M, args.weight.K, context.workspace);
   const Places places(args);
-  Status status = quantize_activations(mm, args.weight.K, OctetOrder::natural, x.q, x.scale, context);
+  Status status = quantize_activations(mm, args.weight.K, OctetOrder::natural, x, context);
   for (int64_t m = 0; m < mm.M && status == Status::ok; m += places.rows) {
     const int64_t rows = std::min(places.rows, mm.M - m);
     const Int8GemmArgs sums = sums_of(args, x, places, m, rows);
@@ -74,8 +74,8 @@ Status int8_dynamic_mm_prefill(const Int8MmArgs& args, const Context& context) {
     product.mm.M = rows;
     product.mm.x = static_cast<const uint8_t*>(mm.x) + m * mm.x_row_stride * size;
     product.mm.y = static_cast<uint8_t*>(mm.y) + m * N * size;
-    status = launch("mm_add_splits_kernel", mm_add_splits_kernel<Int8, int32_t>, grid_of(ceil_div(N, 256), rows), dim3(256), 0,
-                    context.stream, product, sums.y, 1);
+    status = launch("mm_add_splits_kernel", mm_add_splits_kernel<true, Int8, int32_t>, grid_of(ceil_div(N, 256), rows), dim3(256),
+                    0, context.stream, product, sums.y, 1);
   }
   return status;
 }

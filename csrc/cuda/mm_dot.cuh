@@ -43,16 +43,25 @@ struct F16Dot : Float16Dot {
   }
 };
 
-// The sum of two registers of pairs, each rounded.
-template <class Element>
-__device__ __forceinline__ uint32_t add_pairs(uint32_t a, uint32_t b) {
+// operation(a, b) of two registers of pairs.
+template <class Element, class Operation>
+__device__ __forceinline__ uint32_t combine_pairs(uint32_t a, uint32_t b, const Operation& operation) {
   using Pair = std::conditional_t<std::is_same_v<Element, __half>, __half2, __nv_bfloat162>;
   Pair x, y;
   memcpy(&x, &a, 4);
   memcpy(&y, &b, 4);
-  x = __hadd2(x, y);
+  x = operation(x, y);
   memcpy(&a, &x, 4);
   return a;
+}
+// Sums and products, each rounded.
+template <class Element>
+__device__ __forceinline__ uint32_t add_pairs(uint32_t a, uint32_t b) {
+  return combine_pairs<Element>(a, b, [](auto x, auto y) { return __hadd2(x, y); });
+}
+template <class Element>
+__device__ __forceinline__ uint32_t multiply_pairs(uint32_t a, uint32_t b) {
+  return combine_pairs<Element>(a, b, [](auto x, auto y) { return __hmul2(x, y); });
 }
 
 // Bytes, four in a register; one product of 16 x 8 x 32 makes a step.

@@ -4,7 +4,9 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
+#include "csrc/cuda/elements.cuh"
 #include "csrc/spec/float_types.h"
 #include "csrc/spec/mm.h"
 
@@ -38,18 +40,41 @@ __device__ __forceinline__ void finish(const Product<Format>& product, int64_t m
   store_float(sum, mm.y, mm.x_type, m * product.weight.N + n);
 }
 
-// The same for a sum that is an integer: that of a whole row, not scaled yet. Rows without elements have no scale.
-template <class Format>
-__device__ __forceinline__ void finish_total(const Product<Format>& product, int64_t m, int64_t n, int32_t sum) {
-  finish(product, m, n, product.weight.K == 0 ? 0.0f : static_cast<float>(sum) * Format::scale(product.weight, n, 0));
+// A sum in which something took part that is no number, though its operand is one. It is formed again, as one that is not finite: NaN, and of integers
+// what no sum reaches (Format::exact_k).
+template <class Total>
+__device__ __forceinline__ Total broken_sum();
+template <>
+__device__ __forceinline__ float broken_sum<float>() {
+  return quiet_nan();
 }
-template <class Format>
-__device__ __forceinline__ void finish_total(const Product<Format>& product, int64_t m, int64_t n, float sum) {
-  finish(product, m, n, sum);
+template <>
+__device__ __forceinline__ int32_t broken_sum<int32_t>() {
+  return INT32_MIN;
+}
+
+// a + b, which is broken if one of them is.
+template <class Format, class Total>
+__device__ __forceinline__ Total add_totals(Total a, Total b) {
+  if constexpr (Format::breaks_sums && std::is_same_v<Total, int32_t>) {
+    if (a == broken_sum<Total>() || b == broken_sum<Total>()) return broken_sum<Total>();
+  }
+  return a + b;
+}
+
+// The same for the sum of a whole row, not scaled yet (which integers always are), or of pieces that are. Rows without elements have no scale.
+template <bool WholeRow, class Format, class Total>
+__device__ __forceinline__ void finish_total(const Product<Format>& product, int64_t m, int64_t n, Total sum) {
+  if constexpr (WholeRow) {
+    const float exact = Format::breaks_sums && sum == broken_sum<Total>() ? quiet_nan() : static_cast<float>(sum);
+    finish(product, m, n, product.weight.K == 0 ? 0.0f : exact * Format::scale(product.weight, n, 0));
+  } else {
+    finish(product, m, n, sum);
+  }
 }
 
 // Sums [splits][M][N] along k, in order, and finish.
-template <class Format, class Total>
+template <bool WholeRow, class Format, class Total>
 __global__ void __launch_bounds__(256) mm_add_splits_kernel(Product<Format> product, const void* partial, int splits) {
   const Total* totals = static_cast<const Total*>(partial);
   const int64_t N = product.weight.N, M = product.mm.M;
@@ -57,8 +82,8 @@ __global__ void __launch_bounds__(256) mm_add_splits_kernel(Product<Format> prod
   if (n >= N) return;
   for (int64_t m = blockIdx.y; m < M; m += gridDim.y) {
     Total sum = 0;
-    for (int split = 0; split < splits; ++split) sum += totals[(split * M + m) * N + n];
-    finish_total(product, m, n, sum);
+    for (int split = 0; split < splits; ++split) sum = add_totals<Format>(sum, totals[(split * M + m) * N + n]);
+    finish_total<WholeRow>(product, m, n, sum);
   }
 }
 

@@ -26,6 +26,7 @@
 #include "csrc/cuda/mm_mma.h"
 #include "csrc/cuda/ptx.cuh"
 #include "csrc/cuda/quantize_activations.h"
+#include "csrc/cuda/warp.cuh"
 #include "csrc/spec/batch_invariant.h"
 
 namespace torchao_ops::cuda {
@@ -39,20 +40,28 @@ constexpr int chunk_k = step_k* chunk_steps<Format>;
 enum class Scaling {
   pieces,              // each piece of a group is summed, then scaled
   pieces_with_offset,  // the same, and the operand lacks an offset (Format::offset)
-  whole_row,           // integer sums of whole rows, scaled at the end: exact
+  whole_row,           // sums of whole rows, scaled at the end: exact where they are integers
 };
 
 template <class Format>
 struct MmaArgs {
   Product<Format> product;
-  const uint8_t* x8;  // quantized x as quantize_activations leaves it, or null
-  int64_t x8_row_bytes;
-  void* partial;     // [splits][M][N] of fp32 or, for whole rows, int32; or null: there is one split
-  int split_chunks;  // a multiple of warps_k
-  int slab_chunks;   // a power of two, at least warps_k
-  int piece_shift;   // a piece is 1 << piece_shift steps (1, 2 or 4) and lies within a group
-  bool copies_16;    // weight rows are aligned to 16 bytes, else to 4
+  const uint8_t*
+      x;  // product.mm.x, or x quantized in the workspace: elements of Dot's type, or int8 as quantize_activations leaves it
+  int64_t x_row_bytes;
+  void* partial;        // [splits][M][N] of fp32 or, for whole rows, int32; or null: there is one split
+  int split_chunks;     // a multiple of warps_k
+  int slab_chunks;      // a power of two, at least warps_k
+  int piece_shift;      // a piece is 1 << piece_shift steps (1, 2 or 4) and lies within a group
+  bool copies_16;       // weight rows are aligned to 16 bytes, else to 4
+  bool copies_bitmask;  // rows of the bitmask are aligned to what a chunk has of them, else to 4 bytes
 };
+
+// A sparse format has a bitmask beside its values: of each row, so many bytes in a chunk. In a stage of the ring they lie behind the 32 rows of values.
+template <class Format>
+constexpr int chunk_bitmask_bytes = Format::has_bitmask ? chunk_k<Format> / 8 : 0;
+template <class Format>
+constexpr int stage_bytes = 32 * (chunk_bytes + chunk_bitmask_bytes<Format>);
 
 // Where things lie in a block's shared memory, in bytes.
 struct MmaLayout {
@@ -63,7 +72,7 @@ struct MmaLayout {
 template <class Format, class Dot>
 TORCHAO_OPS_CONSTEXPR MmaLayout mma_layout(const MmaShape& shape, int m_rows, int slab_chunks, int piece_shift) {
   MmaLayout layout{};
-  layout.ring = shape.stages * 32 * chunk_bytes;  // of one warp
+  layout.ring = shape.stages * stage_bytes<Format>;  // of one warp
   layout.x = shape.warps_n * shape.warps_k * layout.ring;
   layout.x_row = slab_chunks * chunk_steps<Format> * 16 * Dot::words + 16;
   layout.parameters = layout.x + m_rows * layout.x_row;
@@ -99,6 +108,8 @@ __device__ __forceinline__ void read_octet(const uint8_t* stage, int g, int eigh
     octet[0] = words.x, octet[1] = words.y;
   }
 }
+
+__device__ __forceinline__ int clamped(int bytes, int most) { return bytes < 0 ? 0 : bytes < most ? bytes : most; }
 
 // What a lane copies of each chunk: one piece of four rows, 8 rows apart, so that four lanes together read 64 adjacent bytes.
 template <class Format>
@@ -139,7 +150,6 @@ class WeightCopies {
   }
 
  private:
-  __device__ __forceinline__ static int clamped(int bytes, int most) { return bytes < 0 ? 0 : bytes < most ? bytes : most; }
   // How many of the rows 0, 8, 16 and 24 lie below `rows`.
   __device__ __forceinline__ static int rows_below(int64_t rows) {
     return rows <= 0 ? 0 : rows > 24 ? 4 : static_cast<int>(rows + 7) / 8;
@@ -152,13 +162,70 @@ class WeightCopies {
   int whole_chunks_;
 };
 
+// What a lane copies of each chunk of a bitmask: that of one row.
+template <class Format>
+class BitmaskCopies {
+ public:
+  __device__ __forceinline__ BitmaskCopies(const MmaArgs<Format>& args, int64_t warp_row, int lane)
+      : source_(Format::bitmask(args.product.weight) + (warp_row + lane) * Format::bitmask_row_stride(args.product.weight)),
+        row_bytes_(warp_row + lane < args.product.weight.N ? static_cast<int>(ceil_div(args.product.weight.K, 8)) : 0),
+        destination_(32 * chunk_bytes + lane * bytes),
+        at_once_(args.copies_bitmask) {}
+
+  // As WeightCopies has it.
+  __device__ __forceinline__ void start(int chunk, uint8_t* stage) const {
+    const uint8_t* source = source_ + int64_t{chunk} * bytes;
+    const int left = row_bytes_ - chunk * bytes;
+    if (at_once_) {
+      if constexpr (bytes == 16) {
+        ptx::cp_async_16(stage + destination_, source, clamped(left, 16));
+      } else {
+        ptx::cp_async_8(stage + destination_, source, clamped(left, 8));
+      }
+    } else {
+#pragma unroll 1
+      for (int word = 0; word < bytes; word += 4) {
+        ptx::cp_async_4(stage + destination_ + word, source + word, clamped(left - word, 4));
+      }
+    }
+  }
+
+ private:
+  static constexpr int bytes = chunk_bitmask_bytes<Format>;
+
+  const uint8_t* source_;
+  int row_bytes_, destination_;
+  bool at_once_;
+};
+
+// The bytes of the bitmask for the octets that lane t of row g + 8 * eight has in a chunk: that of step i in byte i. Bytes beyond the steps mean nothing.
+template <class Format>
+__device__ __forceinline__ uint32_t read_bitmask(const uint8_t* stage, int g, int eight, int t) {
+  const uint8_t* place = stage + 32 * chunk_bytes + (8 * eight + g) * chunk_bitmask_bytes<Format>;
+  const uint32_t byte_of_two_steps = 0x40u + 0x11u * static_cast<uint32_t>(t);
+  if constexpr (chunk_steps<Format> == 2) {
+    const uint2 steps = *reinterpret_cast<const uint2*>(place);
+    return ptx::permute(steps.x, steps.y, byte_of_two_steps);
+  } else {
+    const uint4 steps = *reinterpret_cast<const uint4*>(place);
+    return ptx::permute(ptx::permute(steps.x, steps.y, byte_of_two_steps), ptx::permute(steps.z, steps.w, byte_of_two_steps),
+                        0x5410);
+  }
+}
+
+// The bits below K of those that read_bitmask gives in the last chunk: a byte may have others, too. Bytes that are all beyond K are 0.
+template <class Format>
+__device__ __forceinline__ uint32_t bits_below_end(int64_t K, int t) {
+  const int octet = static_cast<int>(K / 8 % (chunk_k<Format> / 8)), bits = static_cast<int>(K % 8);
+  return bits == 0 || octet % 4 != t ? ~0u : ~(0xffu << 8 * (octet / 4)) | ((1u << bits) - 1) << 8 * (octet / 4);
+}
+
 // Octet `octet` of the slab, of row m of x, in Dot's order: zeros from K on.
 template <class Format, class Dot>
 __device__ __forceinline__ void load_x_octet(const MmaArgs<Format>& args, int64_t m, int64_t k, uint32_t (&registers)[4]) {
   using Element = typename Dot::Element;
-  const MmArgs& mm = args.product.mm;
   const int64_t K = args.product.weight.K;
-  const Element* x = static_cast<const Element*>(mm.x) + m * mm.x_row_stride + k;
+  const Element* x = reinterpret_cast<const Element*>(args.x + m * args.x_row_bytes) + k;
   uint32_t pairs[4] = {};
   if (k + 8 <= K && reinterpret_cast<uintptr_t>(x) % 16 == 0) {
     const uint4 octet = *reinterpret_cast<const uint4*>(x);
@@ -185,7 +252,7 @@ __device__ __forceinline__ void stage_x(const MmaArgs<Format>& args, int64_t m0,
       const int row = i / pieces, piece = i % pieces;
       const int64_t offset = int64_t{first_chunk} * chunk_k<Format> + 16 * piece;
       uint4 q = make_uint4(0, 0, 0, 0);
-      if (offset < args.x8_row_bytes) q = *reinterpret_cast<const uint4*>(args.x8 + (m0 + row) * args.x8_row_bytes + offset);
+      if (offset < args.x_row_bytes) q = *reinterpret_cast<const uint4*>(args.x + (m0 + row) * args.x_row_bytes + offset);
       *reinterpret_cast<uint4*>(x + row * layout.x_row + 16 * piece) = q;
     }
   } else {
@@ -219,11 +286,18 @@ __device__ __forceinline__ void stage_parameters(const MmaArgs<Format>& args, in
   }
 }
 
+// In the place of BitmaskCopies for formats that have no bitmask.
+struct NoBitmask {
+  template <class... Arguments>
+  __device__ __forceinline__ explicit NoBitmask(const Arguments&...) {}
+  __device__ __forceinline__ void start(int, uint8_t*) const {}
+};
+
 template <class Format, class Dot, int ShapeIndex, Scaling scaling>
 __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[ShapeIndex].resident_blocks)
     mm_mma_kernel(MmaArgs<Format> args) {
   constexpr MmaShape shape = mma_shapes[ShapeIndex];
-  constexpr int threads = shape.threads(), n_tiles = shape.n_tiles, stage_bytes = 32 * chunk_bytes;
+  constexpr int threads = shape.threads(), n_tiles = shape.n_tiles;
   using Sum = typename Dot::Sum;
   using Total = std::conditional_t<scaling == Scaling::whole_row, Sum, float>;
   TORCHAO_OPS_DYNAMIC_SHARED(uint8_t, shared);
@@ -241,14 +315,19 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
             first = static_cast<int>(blockIdx.y) * args.split_chunks;
   const int last = chunks - first < args.split_chunks ? chunks : first + args.split_chunks;
   const WeightCopies<Format> copies(args, n0 + 32 * warp_n, lane);
+  std::conditional_t<Format::has_bitmask, BitmaskCopies<Format>, NoBitmask> bitmask_copies(args, n0 + 32 * warp_n, lane);
   auto copy = [&](int chunk, int stage) {
-    if (chunk < last) copies.start(chunk, ring + stage * stage_bytes);
+    if (chunk < last) {
+      copies.start(chunk, ring + stage * stage_bytes<Format>);
+      bitmask_copies.start(chunk, ring + stage * stage_bytes<Format>);
+    }
     ptx::cp_async_commit();
   };
 #pragma unroll
   for (int stage = 0; stage < shape.stages - 1; ++stage) copy(first + warp_k + stage * shape.warps_k, stage);
 
-  Total sums[2][n_tiles][4] = {};  // of rows 0-15 and 16-31 of the warp, as mma lays them out
+  [[maybe_unused]] uint32_t broken = 0;  // bit i: the sums of row g + 8 * i are
+  Total sums[2][n_tiles][4] = {};        // of rows 0-15 and 16-31 of the warp, as mma lays them out
   int stage = 0;
   const int piece_mask = (1 << args.piece_shift) - 1;
   for (int slab = first; slab < last; slab += args.slab_chunks) {
@@ -264,7 +343,16 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
       copy(slab + chunk + (shape.stages - 1) * shape.warps_k, stage == 0 ? shape.stages - 1 : stage - 1);
 
       uint32_t a[chunk_steps<Format>][2][Dot::mmas][4];
-      const uint8_t* codes = ring + stage * stage_bytes;
+      const uint8_t* codes = ring + stage * stage_bytes<Format>;
+      [[maybe_unused]] uint32_t bits[4];
+      if constexpr (Format::has_bitmask) {
+        const uint32_t looked_at = slab + chunk == chunks - 1 ? bits_below_end<Format>(K, t) : ~0u;
+#pragma unroll
+        for (int eight = 0; eight < 4; ++eight) {
+          bits[eight] = read_bitmask<Format>(codes, g, eight, t) & looked_at;
+          if constexpr (Format::breaks_sums) broken |= Format::breaks(bits[eight]) != 0 ? 1u << eight : 0;
+        }
+      }
 #pragma unroll
       for (int step = 0; step < chunk_steps<Format>; ++step) {
 #pragma unroll
@@ -272,7 +360,18 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
           uint32_t lo[Format::octet_words], hi[Format::octet_words];
           read_octet<Format>(codes, g, 2 * half, step, t, lo);
           read_octet<Format>(codes, g, 2 * half + 1, step, t, hi);
-          Format::fragments(Dot{}, lo, hi, a[step][half]);
+          if constexpr (Format::has_bitmask) {
+            uint32_t dense_lo[2 * Format::octet_words], dense_hi[2 * Format::octet_words];
+            Format::expand(lo, bits[2 * half] >> 8 * step, dense_lo);
+            Format::expand(hi, bits[2 * half + 1] >> 8 * step, dense_hi);
+            Format::fragments(Dot{}, dense_lo, dense_hi, a[step][half]);
+            if constexpr (Format::breaks_sums) {
+              broken |= Format::breaks(dense_lo) != 0 ? 1u << 2 * half : 0;
+              broken |= Format::breaks(dense_hi) != 0 ? 2u << 2 * half : 0;
+            }
+          } else {
+            Format::fragments(Dot{}, lo, hi, a[step][half]);
+          }
         }
       }
       stage = stage == shape.stages - 1 ? 0 : stage + 1;
@@ -328,6 +427,18 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
     }
   }
 
+  if constexpr (Format::breaks_sums) {
+    broken |= __shfl_xor_sync(all_lanes, broken, 1);
+    broken |= __shfl_xor_sync(all_lanes, broken, 2);
+#pragma unroll
+    for (int eight = 0; eight < 4; ++eight) {
+      if ((broken >> eight & 1) == 0) continue;
+#pragma unroll
+      for (int tile = 0; tile < n_tiles; ++tile) {
+        sums[eight / 2][tile][eight % 2 * 2] = sums[eight / 2][tile][eight % 2 * 2 + 1] = broken_sum<Total>();
+      }
+    }
+  }
   ptx::cp_async_wait<0>();
   __syncthreads();  // nobody reads the ring, x or parameters any more: now sums lie there
   Total* const block_sums = reinterpret_cast<Total*>(shared);
@@ -348,10 +459,10 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
     const int m = i / shape.block_rows(), row = i % shape.block_rows();
     Total sum = 0;
 #pragma unroll
-    for (int k = 0; k < shape.warps_k; ++k) sum += block_sums[(k * shape.block_m() + m) * sum_row + row];
+    for (int k = 0; k < shape.warps_k; ++k) sum = add_totals<Format>(sum, block_sums[(k * shape.block_m() + m) * sum_row + row]);
     if (n0 + row >= N) continue;
     if (args.partial == nullptr) {
-      finish_total(args.product, m0 + m, n0 + row, sum);
+      finish_total<scaling == Scaling::whole_row>(args.product, m0 + m, n0 + row, sum);
     } else {
       static_cast<Total*>(args.partial)[(int64_t{blockIdx.y} * M + m0 + m) * N + n0 + row] = sum;
     }
@@ -360,9 +471,12 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
 
 // ---- host side ----
 
-// Whether the kernel can read the weight: rows aligned to 4 bytes, each step in one group.
+// Whether the kernel can read the weight: rows aligned to 4 bytes, and those of a bitmask, each step in one group.
 template <class Format>
 bool supports_mm_mma(const typename Format::Weight& w) {
+  if constexpr (Format::has_bitmask) {
+    if (reinterpret_cast<uintptr_t>(Format::bitmask(w)) % 4 != 0 || Format::bitmask_row_stride(w) % 4 != 0) return false;
+  }
   return reinterpret_cast<uintptr_t>(Format::bytes(w)) % 4 == 0 && Format::row_stride(w) % 4 == 0 &&
          Format::in_one_group(w, step_k);
 }
@@ -400,6 +514,11 @@ Status launch_mm_mma(MmaArgs<Format> args, const MmaPlan& plan, const Context& c
   args.slab_chunks = mma_slab_chunks<Format, Dot>(shape, m_rows, args.piece_shift, context.device);
   args.split_chunks = static_cast<int>(plan.split.split_chunks);
   args.copies_16 = reinterpret_cast<uintptr_t>(Format::bytes(w)) % 16 == 0 && Format::row_stride(w) % 16 == 0;
+  if constexpr (Format::has_bitmask) {
+    constexpr int bytes = chunk_bitmask_bytes<Format>;
+    args.copies_bitmask =
+        reinterpret_cast<uintptr_t>(Format::bitmask(w)) % bytes == 0 && Format::bitmask_row_stride(w) % bytes == 0;
+  }
   if (args.slab_chunks == 0) {
     return set_last_error(Status::cuda_failed, "mm_mma_kernel", "this device has too little shared memory");
   }
@@ -413,22 +532,28 @@ Status launch_mm_mma(MmaArgs<Format> args, const MmaPlan& plan, const Context& c
     return launch("mm_add_splits_kernel", add_splits, grid_of(ceil_div(w.N, 256), M), dim3(256), 0, context.stream, args.product,
                   args.partial, static_cast<int>(plan.split.splits));
   };
-  if constexpr (Format::has_offsets) {
-    if (Format::has_offset(w)) {
-      return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::pieces_with_offset>,
-                         mm_add_splits_kernel<Format, float>);
+  const auto launch_whole_row = [&] {
+    return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::whole_row>,
+                       mm_add_splits_kernel<true, Format, typename Dot::Sum>);
+  };
+  if constexpr (Format::has_row_scales) {
+    return launch_whole_row();
+  } else {
+    if constexpr (Format::has_offsets) {
+      if (Format::has_offset(w)) {
+        return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::pieces_with_offset>,
+                           mm_add_splits_kernel<false, Format, float>);
+      }
+    } else if constexpr (std::is_same_v<Dot, Int8Dot>) {
+      if (w.group_size >= w.K && w.K <= Format::exact_k) return launch_whole_row();
     }
-  } else if constexpr (std::is_same_v<Dot, Int8Dot>) {
-    if (w.group_size >= w.K && w.K <= Format::exact_k) {
-      return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::whole_row>, mm_add_splits_kernel<Format, int32_t>);
-    }
+    return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::pieces>, mm_add_splits_kernel<false, Format, float>);
   }
-  return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::pieces>, mm_add_splits_kernel<Format, float>);
 }
 
-// The product by the plan. `partial`: plan.partial_bytes() on the device. x8 and product.x_scale: the quantized x, or null.
+// The product by the plan. `partial`: plan.partial_bytes() on the device. x: as MmaArgs has it.
 template <class Format, class Dot>
-Status run_mm_mma(const Product<Format>& product, const uint8_t* x8, int64_t x8_row_bytes, void* partial, const MmaPlan& plan,
+Status run_mm_mma(const Product<Format>& product, const uint8_t* x, int64_t x_row_bytes, void* partial, const MmaPlan& plan,
                   const Context& context) {
   const int64_t x_size = size_of(product.mm.x_type);
   for (int64_t m = 0; m < product.mm.M; m += plan.rows_per_launch) {
@@ -438,8 +563,8 @@ Status run_mm_mma(const Product<Format>& product, const uint8_t* x8, int64_t x8_
     args.product.mm.x = static_cast<const uint8_t*>(product.mm.x) + m * product.mm.x_row_stride * x_size;
     args.product.mm.y = static_cast<uint8_t*>(product.mm.y) + m * product.weight.N * x_size;
     if (product.x_scale != nullptr) args.product.x_scale = product.x_scale + m;
-    if (x8 != nullptr) args.x8 = x8 + m * x8_row_bytes;
-    args.x8_row_bytes = x8_row_bytes;
+    args.x = x + m * x_row_bytes;
+    args.x_row_bytes = x_row_bytes;
     args.partial = plan.split.splits == 1 ? nullptr : partial;
     Status status = Status::ok;
     switch (plan.shape) {
@@ -462,12 +587,13 @@ MmaPlan mma_plan_of(const MmArgs& mm, const typename Format::Weight& weight, con
 template <class Format>
 Status multiply_mma(const MmArgs& mm, const typename Format::Weight& weight, const Context& context) {
   const auto run = mm.x_type == FloatType::bf16 ? run_mm_mma<Format, Bf16Dot> : run_mm_mma<Format, F16Dot>;
-  return run({mm, weight, nullptr}, nullptr, 0, context.workspace, mma_plan_of<Format>(mm, weight, context.device), context);
+  return run({mm, weight, nullptr}, static_cast<const uint8_t*>(mm.x), mm.x_row_stride * size_of(mm.x_type), context.workspace,
+             mma_plan_of<Format>(mm, weight, context.device), context);
 }
 template <class Format>
 Status multiply_dynamic_mma(const MmArgs& mm, const typename Format::Weight& weight, const Context& context) {
   const QuantizedX x(mm.M, weight.K, context.workspace);
-  const Status status = quantize_activations(mm, weight.K, Format::octet_order, x.q, x.scale, context);
+  const Status status = quantize_activations(mm, weight.K, Format::octet_order, x, context);
   if (status != Status::ok) return status;
   return run_mm_mma<Format, Int8Dot>({mm, weight, x.scale}, x.q, x.row_bytes, x.rest,
                                      mma_plan_of<Format>(mm, weight, context.device), context);

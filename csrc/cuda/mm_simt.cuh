@@ -71,6 +71,11 @@ __global__ void __launch_bounds__(simt_threads, 1) mm_simt_kernel(Product<Format
         if constexpr (!WholeRow) {
           scale = Format::scale(w, n, group);
           offset = Format::offset(w, n, group);
+          if constexpr (Format::has_row_scales) {  // far from 1 it keeps numbers in range that are not so without it
+#pragma unroll
+            for (int i = 0; i < 8; ++i) operands[i] *= scale;
+            scale = 1;
+          }
         }
 #pragma unroll
         for (int m = 0; m < MRows; ++m) {
@@ -82,7 +87,8 @@ __global__ void __launch_bounds__(simt_threads, 1) mm_simt_kernel(Product<Format
             if constexpr (Format::has_offsets) x_sum += values[i];
           }
           if constexpr (WholeRow) {
-            sums[m] += __float2int_rn(dot);
+            const bool broken = Format::breaks_sums && !is_finite(dot);
+            sums[m] = add_totals<Format>(sums[m], broken ? broken_sum<Total>() : __float2int_rn(dot));
           } else {
             if constexpr (Format::has_offsets) dot = __fmaf_rn(offset, x_sum, dot);
             sums[m] = __fmaf_rn(scale, dot, sums[m]);
@@ -98,8 +104,8 @@ __global__ void __launch_bounds__(simt_threads, 1) mm_simt_kernel(Product<Format
     }
 #pragma unroll
     for (int m = 0; m < MRows; ++m) {
-      const Total sum = warp_reduce(sums[m], [](Total a, Total b) { return a + b; });
-      if (lane == m % 32 && m0 + m <= last_row) finish_total(product, m0 + m, n, sum);
+      const Total sum = warp_reduce(sums[m], add_totals<Format, Total>);
+      if (lane == m % 32 && m0 + m <= last_row) finish_total<WholeRow>(product, m0 + m, n, sum);
     }
   }
 }
@@ -123,11 +129,11 @@ Status run_mm_simt(const MmArgs& mm, const typename Format::Weight& weight, cons
   });
 }
 
-// With x quantized into the workspace first.
+// With x quantized to int8 into the workspace first.
 template <class Format>
 Status run_dynamic_mm_simt(const MmArgs& mm, const typename Format::Weight& weight, const Context& context) {
   const QuantizedX x(mm.M, weight.K, context.workspace);
-  const Status status = quantize_activations(mm, weight.K, Format::octet_order, x.q, x.scale, context);
+  const Status status = quantize_activations(mm, weight.K, Format::octet_order, x, context);
   if (status != Status::ok) return status;
   const Product<Format> product{mm, weight, x.scale};
   const QuantizedRows<Format::octet_order> rows{x.q, x.row_bytes};

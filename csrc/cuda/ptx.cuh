@@ -74,6 +74,10 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, in
                "r"(source_bytes)
                : "memory");
 }
+__device__ __forceinline__ void cp_async_8(void* shared, const void* global, int source_bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(source_bytes)
+               : "memory");
+}
 __device__ __forceinline__ void cp_async_4(void* shared, const void* global, int source_bytes) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(source_bytes)
                : "memory");

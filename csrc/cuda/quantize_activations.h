@@ -1,4 +1,4 @@
-// x per row to int8, for products with integer dots.
+// x per row to int8, for products with integer dots, or to the numbers of e4m3fn.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace torchao_ops::cuda {
 
-// Bytes of a quantized row: zeros from K on, up to a multiple of any chunk (mm_mma.h).
-constexpr int64_t quantized_row_bytes(int64_t K) { return ceil_div(K, 128) * 128; }
+// Elements of a quantized row: zeros from K on, up to a multiple of any chunk (mm_mma.h).
+TORCHAO_OPS_CONSTEXPR int64_t quantized_row_elements(int64_t K) { return ceil_div(K, 128) * 128; }
 
 // The order of q in each step of 32: the four octets' first registers, then their second ones (mm_dot.cuh). The first holds an octet's even
 // elements, or the first four. Or the order of x, as cuBLASLt wants it.
@@ -23,7 +23,8 @@ TORCHAO_OPS_CONSTEXPR int64_t quantized_place(OctetOrder order, int64_t k) {
   return k / 32 * 32 + k % 32 / 8 * 4 + in_octet;
 }
 
-// Quantized rows of x in a workspace: fp32 scales [M], then int8 [M, quantized_row_bytes(K)]. What else a product keeps there follows.
+// Quantized rows of x in a workspace: fp32 scales [M], then [M, quantized_row_elements(K)] of int8, or of fp16 (2 bytes). What else a product keeps there
+// follows.
 struct QuantizedX {
   float* scale;
   uint8_t* q;
@@ -31,17 +32,20 @@ struct QuantizedX {
   void* rest;
 
   static constexpr int64_t scale_bytes(int64_t M) { return workspace_aligned(M * static_cast<int64_t>(sizeof(float))); }
-  static constexpr int64_t bytes(int64_t M, int64_t K) { return scale_bytes(M) + workspace_aligned(M * quantized_row_bytes(K)); }
-  QuantizedX(int64_t M, int64_t K, void* workspace)
+  static constexpr int64_t bytes(int64_t M, int64_t K, int64_t element_bytes = 1) {
+    return scale_bytes(M) + workspace_aligned(M * quantized_row_elements(K) * element_bytes);
+  }
+  QuantizedX(int64_t M, int64_t K, void* workspace, int64_t element_bytes = 1)
       : scale(static_cast<float*>(workspace)),
         q(static_cast<uint8_t*>(workspace) + scale_bytes(M)),
-        row_bytes(quantized_row_bytes(K)),
-        rest(static_cast<uint8_t*>(workspace) + bytes(M, K)) {}
+        row_bytes(quantized_row_elements(K) * element_bytes),
+        rest(static_cast<uint8_t*>(workspace) + bytes(M, K, element_bytes)) {}
 };
 
 // scale[m] = max|x[m]| / 127 in fp32, q = clamp(round_half_even(x / scale), -127, 127). For a row with NaN or Inf, and for one whose scale underflows to 0
 // though the row is not zero: scale NaN and zeros.
-//   q: int8 [M, quantized_row_bytes(K)], aligned to 16 bytes;  scale: fp32 [M]
-Status quantize_activations(const MmArgs& mm, int64_t K, OctetOrder order, uint8_t* q, float* scale, const Context& context);
+Status quantize_activations(const MmArgs& mm, int64_t K, OctetOrder order, const QuantizedX& x, const Context& context);
+// The same with scale[m] = max|x[m]| / 448 and q = x / scale rounded to e4m3fn, as fp16, which has all of its numbers.
+Status round_activations_to_e4m3fn(const MmArgs& mm, int64_t K, const QuantizedX& x, const Context& context);
 
 }  // namespace torchao_ops::cuda

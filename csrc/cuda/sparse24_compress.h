@@ -6,6 +6,7 @@
 
 namespace torchao_ops::cuda {
 
+// args.violation is on the device, as everything is: who wants to know has to wait.
 Status sparse24_compress(const Sparse24CompressArgs& args, const Context& context);
 
 }  // namespace torchao_ops::cuda

@@ -6,6 +6,7 @@
 
 namespace torchao_ops::cuda {
 
+// args.violation is on the device, as sparse24_compress has it.
 Status sparse24_decompress(const Sparse24DecompressArgs& args, const Context& context);
 
 }  // namespace torchao_ops::cuda

@@ -47,6 +47,12 @@ std::vector<Operand> operands_of(nf4::Weight& w) {
   return operands;
 }
 
+std::vector<Operand> operands_of(sparse24::Weight& w) {
+  return {matrix(w.values, Role::input, w.N, sparse24::value_columns(w.K), w.value_row_stride, sparse24::size_of(w.value_type)),
+          matrix(w.bitmask, Role::input, w.N, sparse24::bitmask_columns(w.K), w.bitmask_row_stride, 1),
+          array(w.scale, Role::input, w.N, size_of(w.scale_type))};
+}
+
 // Of x [M, x_columns] and y [M, y_columns].
 template <class Args>
 std::vector<Operand> operands_of_product(Args& args, int64_t x_columns, int64_t y_columns) {
@@ -104,6 +110,33 @@ std::vector<Operand> operands_of(Nf4QuantizeAbsmaxArgs& args) {
           array(args.absmax_code, Role::output, 256, sizeof(float)),
           array(args.nested_absmax, Role::output, ceil_div(args.count, args.nested_block_size), sizeof(float)),
           array(args.offset, Role::output, 1, sizeof(float))};
+}
+
+std::vector<Operand> operands_of(Sparse24PruneArgs& args) {
+  return {matrix(args.weight, Role::input, args.N, args.K, args.weight_row_stride, sparse24::size_of(args.type)),
+          array(args.mask, Role::output, args.N * args.K, 1)};
+}
+
+std::vector<Operand> operands_of(Sparse24CompressArgs& args) {
+  const int64_t element_bytes = sparse24::size_of(args.type);
+  return {matrix(args.weight, Role::input, args.N, args.K, args.weight_row_stride, element_bytes),
+          matrix(args.mask, Role::input, args.N, args.K, args.mask_row_stride, 1),
+          array(args.values, Role::output, args.N * sparse24::value_columns(args.K), element_bytes),
+          array(args.bitmask, Role::output, args.N * sparse24::bitmask_columns(args.K), 1),
+          array(args.violation, Role::output, 1, sizeof(int64_t))};
+}
+
+std::vector<Operand> operands_of(Sparse24DecompressArgs& args) {
+  std::vector<Operand> operands = operands_of(args.weight);
+  operands.push_back(array(args.out, Role::output, args.weight.N * args.weight.K, sparse24::size_of(args.weight.value_type)));
+  operands.push_back(array(args.violation, Role::output, 1, sizeof(int64_t)));
+  return operands;
+}
+
+std::vector<Operand> operands_of(Sparse24MmArgs& args) {
+  std::vector<Operand> operands = operands_of_product(args);
+  operands.push_back(array(args.violation, Role::output, 1, sizeof(int64_t)));
+  return operands;
 }
 
 int multiprocessors_for(const Operand& weight, const cuda::Device& device) {

@@ -17,6 +17,10 @@
 #include "csrc/spec/nf4_quantize.h"
 #include "csrc/spec/nf4_quantize_absmax.h"
 #include "csrc/spec/parallel.h"
+#include "csrc/spec/sparse24_compress.h"
+#include "csrc/spec/sparse24_decompress.h"
+#include "csrc/spec/sparse24_mm.h"
+#include "csrc/spec/sparse24_prune.h"
 #include "tests/cpp/cuda_memory.h"
 
 namespace torchao_ops::test {
@@ -40,6 +44,10 @@ std::vector<Operand> operands_of_transposed(Nf4MmArgs& args);
 std::vector<Operand> operands_of(Nf4QuantizeArgs& args);
 std::vector<Operand> operands_of(Nf4QuantizeAbsmaxArgs& args);
 std::vector<Operand> operands_of(Nf4DequantizeArgs& args);
+std::vector<Operand> operands_of(Sparse24PruneArgs& args);
+std::vector<Operand> operands_of(Sparse24CompressArgs& args);
+std::vector<Operand> operands_of(Sparse24DecompressArgs& args);
+std::vector<Operand> operands_of(Sparse24MmArgs& args);
 
 // The operands on the device, and the args' pointers set to them.
 class OnDevice {

@@ -28,6 +28,14 @@
 #include "csrc/cuda/nf4_mm_transposed.h"
 #include "csrc/cuda/nf4_quantize.h"
 #include "csrc/cuda/nf4_quantize_absmax.h"
+#include "csrc/cuda/sparse24_compress.h"
+#include "csrc/cuda/sparse24_decompress.h"
+#include "csrc/cuda/sparse24_dynamic_mm.h"
+#include "csrc/cuda/sparse24_mm.h"
+#include "csrc/cuda/sparse24_mm_mma.h"
+#include "csrc/cuda/sparse24_mm_prefill.h"
+#include "csrc/cuda/sparse24_mm_simt.h"
+#include "csrc/cuda/sparse24_prune.h"
 #include "tests/cpp/cuda_kernels.h"
 #else
 #include "csrc/cpu/int4_dequantize.h"
@@ -167,6 +175,41 @@ const Nf4QuantizeAbsmaxKernel all_nf4_quantize_absmax[] = {
 const Nf4DequantizeKernel all_nf4_dequantize[] = {
     {"cuda_nf4_dequantize", Needs::cuda, fits<Nf4DequantizeArgs>,
      run_cuda<Nf4DequantizeArgs, cuda::nf4_dequantize, no_workspace>},
+};
+
+const Sparse24PruneKernel all_sparse24_prune[] = {
+    {"cuda_sparse24_prune", Needs::cuda, fits<Sparse24PruneArgs>,
+     run_cuda<Sparse24PruneArgs, cuda::sparse24_prune, no_workspace>},
+};
+
+const Sparse24CompressKernel all_sparse24_compress[] = {
+    {"cuda_sparse24_compress", Needs::cuda, fits<Sparse24CompressArgs>,
+     run_cuda<Sparse24CompressArgs, cuda::sparse24_compress, no_workspace>},
+};
+
+const Sparse24DecompressKernel all_sparse24_decompress[] = {
+    {"cuda_sparse24_decompress", Needs::cuda, fits<Sparse24DecompressArgs>,
+     run_cuda<Sparse24DecompressArgs, cuda::sparse24_decompress, no_workspace>},
+};
+
+const Sparse24MmKernel all_sparse24_mm[] = {
+    {"cuda_sparse24_mm", Needs::cuda, fits<Sparse24MmArgs>,
+     run_cuda<Sparse24MmArgs, cuda::sparse24_mm, cuda::sparse24_mm_workspace_bytes>, batch_invariant()},
+    {"cuda_sparse24_mm_mma", Needs::cuda, fits_and<Sparse24MmArgs, cuda::supports_sparse24_mm_mma>,
+     run_cuda<Sparse24MmArgs, cuda::sparse24_mm_mma, cuda::sparse24_mm_mma_workspace_bytes>, batch_invariant()},
+    {"cuda_sparse24_mm_simt", Needs::cuda, fits<Sparse24MmArgs>,
+     run_cuda<Sparse24MmArgs, cuda::sparse24_mm_simt, cuda::sparse24_mm_simt_workspace_bytes>},
+    {"cuda_sparse24_mm_prefill", Needs::cuda, fits_prefill<Sparse24MmArgs>,
+     run_cuda<Sparse24MmArgs, cuda::sparse24_mm_prefill, cuda::sparse24_mm_prefill_workspace_bytes>, false},
+};
+
+const Sparse24MmKernel all_sparse24_dynamic_mm[] = {
+    {"cuda_sparse24_dynamic_mm", Needs::cuda, fits<Sparse24MmArgs>,
+     run_cuda<Sparse24MmArgs, cuda::sparse24_dynamic_mm, cuda::sparse24_dynamic_mm_workspace_bytes>, batch_invariant()},
+    {"cuda_sparse24_dynamic_mm_mma", Needs::cuda, fits_and<Sparse24MmArgs, cuda::supports_sparse24_dynamic_mm_mma>,
+     run_cuda<Sparse24MmArgs, cuda::sparse24_dynamic_mm_mma, cuda::sparse24_dynamic_mm_mma_workspace_bytes>, batch_invariant()},
+    {"cuda_sparse24_dynamic_mm_simt", Needs::cuda, fits<Sparse24MmArgs>,
+     run_cuda<Sparse24MmArgs, cuda::sparse24_dynamic_mm_simt, cuda::sparse24_dynamic_mm_simt_workspace_bytes>},
 };
 
 #else

@@ -34,6 +34,9 @@ inline void cp_async_16(void* shared, const void* global, int source_bytes, Site
 inline void cp_async_16(void* shared, const void* global, Site site = Site::here()) {
   cuda_host::copy_async(shared, global, 16, 16, site);
 }
+inline void cp_async_8(void* shared, const void* global, int source_bytes, Site site = Site::here()) {
+  cuda_host::copy_async(shared, global, 8, source_bytes, site);
+}
 inline void cp_async_4(void* shared, const void* global, int source_bytes, Site site = Site::here()) {
   cuda_host::copy_async(shared, global, 4, source_bytes, site);
 }
