@@ -90,12 +90,12 @@ test-old-cpu: $(CONFIGURED) ## the tests on emulated CPUs of 2006 and 2013 (QEMU
 	@$(SETUP) system old-cpu
 	@cmake --build build --parallel $(JOBS)
 	@for cpu in core2duo Haswell; do \
-	  for test in test_float_types test_{int4,int8,nf4}_{quantize,dequantize,mm}; do \
+	  for test in test_float_types test_{int4,int8,nf4}_{quantize,dequantize,mm} test_sparse24_{prune,compress,decompress,mm}; do \
 	    echo "-- $$test on $$cpu"; \
 	    TORCHAO_OPS_TEST_PERCENT=5 qemu-x86_64 -cpu $$cpu build/tests/cpp/$$test --gtest_brief=1 2>&1 | grep -v "TCG doesn't support"; \
 	  done; \
 	done
-	@qemu-x86_64 -cpu Haswell $(PY) -m pytest -o timeout=0 tests/py/test_{int4,int8,nf4}_values.py -k 'example or reference'
+	@qemu-x86_64 -cpu Haswell $(PY) -m pytest -o timeout=0 tests/py/test_{int4,int8,nf4,sparse24}_values.py -k 'example or reference'
 
 wheel: setup ## dist/torchao_ops-*.whl, for any Python and any torch from 2.10 on
 	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist \

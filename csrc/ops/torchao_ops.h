@@ -29,6 +29,12 @@
 //   absmax_offset      float32 [] or [1]
 //   w[i] = number[code[i]] * absmax[i / block_size], absmax[b] = absmax_code[code[b]] * nested_absmax[b / nested_block_size] + absmax_offset
 // block_size is a power of two of at least 32.
+//
+// A 2:4 sparse weight [N, K] is two or three; of each four elements of a row, a quad, it keeps at most two:
+//   values             float32, float16, bfloat16, int8 or float8_e4m3fn [N, 2 * ceil(K / 4)]: what is kept, two a quad and in order
+//   bitmask            uint8 [N, ceil(K / 8)]: bit k % 8 of byte k / 8 is set where element k is kept
+//   weight_scale       float32, float16 or bfloat16 [N]; or none, unless values are of 8 bits
+//   w[n, k] = values[n, 2 * (k / 4) + kept elements of the quad before k] * weight_scale[n] where k is kept, else 0
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -217,6 +223,56 @@ inline at::Tensor nf4_mm_backward(const at::Tensor& grad_output, const at::Tenso
                                                const std::optional<at::Tensor>&, int64_t)>();
   return op.call(grad_output, weight_packed, absmax, in_features, block_size, absmax_code, nested_absmax, absmax_offset,
                  nested_block_size);
+}
+
+// Which elements of a weight [N, K] (float32, float16, bfloat16, int8 or float8_e4m3fn) to keep: bool [N, K], true for the two largest magnitudes of
+// each quad, the first where they are equal. NaN is larger than Inf.
+inline at::Tensor sparse24_prune(const at::Tensor& weight) {
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("torchao::sparse24_prune", "").typed<at::Tensor(const at::Tensor&)>();
+  return op.call(weight);
+}
+
+// Values and bitmask of a weight [N, K] that has at most two elements other than 0 in each quad, or of those elements that mask (bool [N, K])
+// marks, at most two of each quad. An error says where there are more; on CUDA, the call waits for the device to know.
+inline std::tuple<at::Tensor, at::Tensor> sparse24_compress(const at::Tensor& weight,
+                                                            const std::optional<at::Tensor>& mask = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::sparse24_compress", "")
+                             .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const std::optional<at::Tensor>&)>();
+  return op.call(weight, mask);
+}
+
+// The dense weight [N, in_features] in the values' dtype, bit for bit, without a scale. On CUDA, the call waits for the device to know whether the
+// bitmask keeps too many.
+inline at::Tensor sparse24_decompress(const at::Tensor& values, const at::Tensor& bitmask, int64_t in_features) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::sparse24_decompress", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, int64_t)>();
+  return op.call(values, bitmask, in_features);
+}
+
+// y = x @ w.T + bias, as int4_mm with a 2:4 sparse weight; NaN and Inf of x meet its zeros as in the dense product. A bitmask that keeps more than two
+// elements of a quad is an error on the CPU, and NaN in that column of y on CUDA.
+inline at::Tensor sparse24_mm(const at::Tensor& x, const at::Tensor& values, const at::Tensor& bitmask,
+                              const std::optional<at::Tensor>& weight_scale = std::nullopt,
+                              const std::optional<at::Tensor>& bias = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::sparse24_mm", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                               const std::optional<at::Tensor>&, const std::optional<at::Tensor>&)>();
+  return op.call(x, values, bitmask, weight_scale, bias);
+}
+
+// The same product with values of 8 bits and x quantized on the fly, each row to their type: to int8 as in int4_dynamic_mm, or to float8_e4m3fn with
+// scale = max|x| / 448. With int8 the result has the same bits on every CPU and for every number of rows (K up to 2^18).
+inline at::Tensor sparse24_dynamic_mm(const at::Tensor& x, const at::Tensor& values, const at::Tensor& bitmask,
+                                      const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::sparse24_dynamic_mm", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                               const std::optional<at::Tensor>&)>();
+  return op.call(x, values, bitmask, weight_scale, bias);
 }
 
 }  // namespace torchao_ops

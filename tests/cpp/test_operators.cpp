@@ -23,6 +23,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "csrc/ops/torchao_ops.h"
@@ -444,6 +445,83 @@ TEST(Nf4Operators, EmptySizes) {
   }
 }
 
+// ---- 2:4 ----
+
+const at::ScalarType value_types[] = {at::kFloat, at::kHalf, at::kBFloat16, at::kChar, at::kFloat8_e4m3fn};
+
+struct Sparse24Weight {
+  Tensor values, bitmask, scale, dense;  // dense: without the scale, in fp32
+};
+
+Sparse24Weight sparse24_weight(int64_t N, int64_t K, at::ScalarType type) {
+  const Tensor weight = at::randint(-8, 9, {N, K}, at::kFloat).to(type);
+  const auto [values, bitmask] = sparse24_compress(weight, sparse24_prune(weight));
+  return {values, bitmask, at::ones({N}) / 8, sparse24_decompress(values, bitmask, K).to(at::kFloat)};
+}
+
+TEST(Sparse24Operators, AgreeWithDense) {
+  for (const at::ScalarType type : value_types) {
+    for (const int64_t K : {64, 33}) {
+      const Tensor weight = at::randint(-8, 9, {9, K}, at::kFloat).to(type);
+      const Tensor mask = sparse24_prune(weight);
+      EXPECT_EQ(mask.scalar_type(), at::kBool);
+      const auto [values, bitmask] = sparse24_compress(weight, mask);
+      EXPECT_EQ(values.sizes(), (at::IntArrayRef{9, (K + 3) / 4 * 2}));
+      EXPECT_EQ(bitmask.sizes(), (at::IntArrayRef{9, (K + 7) / 8}));
+      const Tensor pruned = sparse24_decompress(values, bitmask, K);
+      EXPECT_EQ(pruned.scalar_type(), type);
+      EXPECT_TRUE(at::equal(pruned.to(at::kFloat), weight.to(at::kFloat) * mask));
+      EXPECT_TRUE(at::equal(std::get<0>(sparse24_compress(pruned)).to(at::kFloat), values.to(at::kFloat)));
+
+      // Small integers and a scale that is a power of two: every sum is exact.
+      const Tensor x = at::randint(-8, 9, {2, 3, K}, at::kFloat), bias = at::randint(-8, 9, {9}, at::kFloat),
+                   scale = at::ones({9}) / 8;
+      const Tensor dense = at::linear(x, pruned.to(at::kFloat) / 8, bias);
+      EXPECT_TRUE(at::equal(sparse24_mm(x, values, bitmask, scale, bias), dense));
+      if (type == at::kChar || type == at::kFloat8_e4m3fn) {
+        const Tensor rounded = sparse24_dynamic_mm(x, values, bitmask, scale, bias);
+        EXPECT_LE(((rounded - dense).norm() / dense.norm()).item<double>(), 0.05);
+      } else {
+        EXPECT_TRUE(at::equal(sparse24_mm(x, values, bitmask), at::linear(x, pruned.to(at::kFloat))));
+      }
+    }
+  }
+}
+
+TEST(Sparse24Operators, AnyStridesGiveTheSameBits) {
+  const Sparse24Weight w = sparse24_weight(9, 70, at::kChar);
+  const Tensor x = at::randn({4, 70});
+  const Tensor y = sparse24_mm(x, w.values, w.bitmask, w.scale), z = sparse24_dynamic_mm(x, w.values, w.bitmask, w.scale);
+  const Tensor dense = sparse24_decompress(w.values, w.bitmask, 70);
+  for (const Tensor& values : other_layouts(w.values)) {
+    for (const Tensor& bitmask : other_layouts(w.bitmask)) {
+      for (const Tensor& scale : other_layouts(w.scale)) {
+        EXPECT_TRUE(at::equal(sparse24_mm(x, values, bitmask, scale), y));
+        EXPECT_TRUE(at::equal(sparse24_dynamic_mm(x, values, bitmask, scale), z));
+      }
+      EXPECT_TRUE(at::equal(sparse24_decompress(values, bitmask, 70), dense));
+    }
+  }
+  for (const Tensor& layout : other_layouts(dense)) {
+    const Tensor mask = sparse24_prune(layout);
+    EXPECT_TRUE(at::equal(mask, sparse24_prune(dense)));
+    for (const Tensor& mask_layout : other_layouts(mask)) {
+      EXPECT_TRUE(at::equal(std::get<0>(sparse24_compress(layout, mask_layout)), w.values));
+    }
+  }
+}
+
+TEST(Sparse24Operators, EmptySizes) {
+  for (const at::ScalarType type : value_types) {
+    const Sparse24Weight w = sparse24_weight(6, 70, type), no_columns = sparse24_weight(6, 0, type);
+    EXPECT_EQ(sparse24_mm(at::zeros({0, 70}), w.values, w.bitmask, w.scale).sizes(), (at::IntArrayRef{0, 6}));
+    const Tensor bias = at::randn({6});
+    EXPECT_TRUE(at::equal(sparse24_mm(at::zeros({3, 0}), no_columns.values, no_columns.bitmask, no_columns.scale, bias),
+                          bias.expand({3, 6})));
+    EXPECT_EQ(sparse24_weight(0, 70, type).dense.sizes(), (at::IntArrayRef{0, 70}));
+  }
+}
+
 // ---- errors ----
 
 struct BadCall {
@@ -682,6 +760,64 @@ TEST(Errors, Nf4) {
             "nf4_quantize_absmax: absmax must be [blocks], but got [3, 1]");
   EXPECT_EQ(error_of([] { nf4_quantize_absmax(at::ones({3}), 0); }),
             "nf4_quantize_absmax: nested_block_size must be at least 1, but got 0");
+}
+
+TEST(Errors, Sparse24) {
+  const Sparse24Weight w = sparse24_weight(8, 70, at::kChar);
+  const Tensor x = at::ones({3, 70}), floats = w.dense.narrow(1, 0, 36), one = at::ones({1});
+  const std::string all_types = " must be float32, float16, bfloat16, int8 or float8_e4m3fn, but got ";
+  const std::string values = "values must be [N, 2 * ceil(K / 4)]", bitmask = "bitmask must be [N, ceil(K / 8)]";
+  using Mm = std::function<Tensor(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&)>;
+  const std::vector<std::pair<std::string, Mm>> both = {{"sparse24_mm: ", sparse24_mm},
+                                                        {"sparse24_dynamic_mm: ", sparse24_dynamic_mm}};
+  for (const auto& [op, mm] : both) {
+    auto error = [&, &mm = mm](const Tensor& v, const Tensor& b, const Tensor& s, const OptionalTensor& bias = std::nullopt) {
+      return error_of([&] { mm(x, v, b, s, bias); });
+    };
+    ASSERT_EQ(error(w.values, w.bitmask, w.scale), "no error");
+    EXPECT_EQ(error_of([&, &mm = mm] { mm(x.to(at::kFloat8_e4m3fn), one, one, one, {}); }),
+              op + "x must be float32, float16 or bfloat16, but got float8_e4m3fn");
+    EXPECT_EQ(error_of([&, &mm = mm] { mm(at::ones({}), one, one, one, {}); }),
+              op + "x must have at least 1 dimension, but got a 0-dimensional tensor");
+    EXPECT_EQ(error(one.to(at::kChar), one, one), op + values + ", but got [1]");
+    EXPECT_EQ(error(w.values.narrow(1, 0, 34), one, one), op + values + " = [8, 36], but got [8, 34]");
+    EXPECT_EQ(error(w.values, one, one), op + "bitmask must be uint8, but got float32");
+    EXPECT_EQ(error(w.values, w.bitmask.narrow(1, 0, 8), one), op + bitmask + " = [8, 9], but got [8, 8]");
+    EXPECT_EQ(error(w.values, w.bitmask, one.to(at::kInt)),
+              op + "weight_scale must be float32, float16 or bfloat16, but got int32");
+    EXPECT_EQ(error(w.values, w.bitmask, one, one), op + "weight_scale must be [N] = [8], but got [1]");
+    EXPECT_EQ(error(w.values, w.bitmask, w.scale, one), op + "bias must be [N] = [8], but got [1]");
+    const Tensor too_many = w.bitmask.clone();
+    too_many.select(0, 5).select(0, 8).fill_(0x33);  // bits 4 and 5 are those of the last two columns
+    EXPECT_EQ(error(w.values, too_many, w.scale), "no error");
+    too_many.select(0, 5).select(0, 8).fill_(0x37);
+    const std::string end =
+        "bitmask must keep at most two of each four elements of a row, but row 5 keeps more of the elements 64 to 67";
+    EXPECT_EQ(error(w.values, too_many, w.scale), op + end);
+    EXPECT_EQ(error_of([&] { sparse24_decompress(w.values, too_many, 70); }), "sparse24_decompress: " + end);
+  }
+  EXPECT_EQ(error_of([&] { sparse24_mm(x, floats.to(at::kInt), one, one); }), "sparse24_mm: values" + all_types + "int32");
+  EXPECT_EQ(error_of([&] { sparse24_mm(x, w.values, w.bitmask); }),
+            "sparse24_mm: weight_scale must be given with int8 values, but got None");
+  EXPECT_EQ(error_of([&] { sparse24_dynamic_mm(x, floats, w.bitmask, w.scale); }),
+            "sparse24_dynamic_mm: values must be int8 or float8_e4m3fn, but got float32");
+  EXPECT_EQ(error_of([&] { sparse24_decompress(w.values, w.bitmask, -1); }),
+            "sparse24_decompress: in_features must be at least 0, but got -1");
+  EXPECT_EQ(error_of([&] { sparse24_decompress(w.values, w.bitmask, 73); }),
+            "sparse24_decompress: " + values + " = [8, 38], but got [8, 36]");
+  EXPECT_EQ(error_of([&] { sparse24_decompress(w.values, w.bitmask, INT64_MAX); }),
+            "sparse24_decompress: " + values + " = [8, 4611686018427387904], but got [8, 36]");
+  EXPECT_EQ(error_of([&] { sparse24_decompress(floats.to(at::kDouble), w.bitmask, 70); }),
+            "sparse24_decompress: values" + all_types + "float64");
+  EXPECT_EQ(error_of([&] { sparse24_prune(one); }), "sparse24_prune: weight must be [N, K], but got [1]");
+  EXPECT_EQ(error_of([&] { sparse24_prune(one.to(at::kDouble)); }), "sparse24_prune: weight" + all_types + "float64");
+  EXPECT_EQ(error_of([&] { sparse24_compress(one.to(at::kBool)); }), "sparse24_compress: weight" + all_types + "bool");
+  EXPECT_EQ(error_of([&] { sparse24_compress(x, x); }), "sparse24_compress: mask must be bool, but got float32");
+  EXPECT_EQ(error_of([&] { sparse24_compress(x, one.to(at::kBool)); }),
+            "sparse24_compress: mask must be [N, K] = [3, 70], but got [1]");
+  const std::string end = " must keep at most two of each four elements of a row, but row 0 keeps more of the elements 0 to 3";
+  EXPECT_EQ(error_of([&] { sparse24_compress(x); }), "sparse24_compress: weight" + end);
+  EXPECT_EQ(error_of([&] { sparse24_compress(x, x.to(at::kBool)); }), "sparse24_compress: mask" + end);
 }
 
 // Tensors without CPU memory: torch's dispatcher finds no kernel for them (python/torchao_ops registers one for meta), so that none gets to ours.

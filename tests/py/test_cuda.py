@@ -16,9 +16,12 @@ from helpers import (
     FLOAT_DTYPES,
     INT8_MM_OPERATORS,
     MM_OPERATORS,
+    SPARSE24_DTYPES,
+    SPARSE24_MM_OPERATORS,
     Int4Weight,
     Int8Weight,
     Nf4Weight,
+    Sparse24Weight,
     operator,
     run_python,
 )
@@ -34,12 +37,15 @@ from torchao_ops import (
     nf4_quantize,
     nf4_quantize_absmax,
     quantize_,
+    sparse24_compress,
+    sparse24_decompress,
+    sparse24_prune,
 )
 from torchao_ops._library import OPERATORS
 
 # Rows of x for which CUDA has an algorithm of its own: few, some, and many, for which the weight is dequantized.
 ROWS = [1, 2, 7, 16, 40, 300]
-PRODUCTS = [*MM_OPERATORS, *INT8_MM_OPERATORS, "nf4_mm"]
+PRODUCTS = [*MM_OPERATORS, *INT8_MM_OPERATORS, "nf4_mm", *SPARSE24_MM_OPERATORS]
 # How a script for a process of its own begins.
 SEEDED = "import torch, torchao_ops\ntorch.manual_seed(0)\n"
 
@@ -50,8 +56,11 @@ def random_product(op: str, rows: int, dtype: torch.dtype, out_features: int = 9
         weight = Int8Weight.random(out_features, in_features, 0, dtype).mm_args
     elif op in MM_OPERATORS:
         weight = Int4Weight.random(out_features, in_features, 32, dtype, dtype).mm_args
-    else:
+    elif op == "nf4_mm":
         weight = Nf4Weight.random(out_features, in_features, 64, dtype).mm_args()[:4]
+    else:
+        values_dtype = dtype if op == "sparse24_mm" else torch.int8
+        weight = Sparse24Weight.random(out_features, in_features, values_dtype, dtype).mm_args
     x, bias = torch.randn(rows, in_features).to(dtype), torch.randn(out_features).to(dtype)
     return x, *weight, bias
 
@@ -81,9 +90,11 @@ def test_fake_cuda_tensors():
         nested = nf4_quantize_absmax(nf4[1])
         weights = int4_dequantize(*int4, 32, 70), int8_dequantize(*int8), nf4_dequantize(*nf4, [8, 70])
         assert {tensor.device for tensor in (*int4, *int8, *nf4, *nested, *weights)} == {torch.device("cuda:0")}
+        sparse = sparse24_compress(int8[0], sparse24_prune(dense))
+        assert sparse24_decompress(*sparse, 70).device == torch.device("cuda:0")
+        weights = {"int4": (*int4, 32), "int8": int8, "nf4": (*nf4, 8), "sparse24": (*sparse, int8[1])}
         for op in PRODUCTS:
-            weight = int8 if op in INT8_MM_OPERATORS else (*int4, 32) if op in MM_OPERATORS else (*nf4, 8)
-            y = operator(op)(x, *weight)
+            y = operator(op)(x, *weights[op.split("_")[0]])
             assert (y.shape, y.dtype, y.device) == ((3, 8), torch.bfloat16, torch.device("cuda:0"))
 
 
@@ -147,6 +158,21 @@ def test_an_nf4_weight_is_the_same_bytes_on_both_devices(cuda, shape, block_size
         torch.testing.assert_close(ours.cpu(), theirs, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("dtype", SPARSE24_DTYPES)
+@pytest.mark.parametrize("shape", [(5, 7), (33, 512), (16, 385), (41, 1031)])
+def test_a_sparse_weight_is_the_same_bytes_on_both_devices(cuda, shape, dtype):
+    weight = torch.randint(-4, 5, shape).to(dtype)
+    results = []
+    for w in (weight, weight.cuda()):
+        mask = sparse24_prune(w)
+        compressed = sparse24_compress(w, mask)
+        pruned = sparse24_decompress(*compressed, shape[1])
+        results.append((mask, *compressed, pruned, *sparse24_compress(pruned)))
+    for theirs, ours in zip(*results, strict=True):
+        assert ours.is_cuda
+        assert torch.equal(reference.bits(ours), reference.bits(theirs))
+
+
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("in_features", [512, 390])
@@ -203,6 +229,8 @@ def test_tensors_on_different_devices(cuda, op):
         names = ["x", "weight", "weight_scale", "group_size", "bias"]
     elif op == "nf4_mm":
         names = ["x", "weight_packed", "absmax", "out_features", "block_size", "bias"]
+    elif op in SPARSE24_MM_OPERATORS:
+        names = ["x", "values", "bitmask", "weight_scale", "bias"]
     on_cpu = dict(zip(names, random_product(op, 3, torch.float32), strict=True))
     on_cuda = dict(zip(names, to_cuda(tuple(on_cpu.values())), strict=True))
     for name in set(names) - {"x", "group_size", "out_features", "block_size"}:
@@ -391,6 +419,8 @@ weights = {{
     "int8": torch.ops.torchao.int8_quantize(dense),
     "nf4": (*torch.ops.torchao.nf4_quantize(dense), 130),
 }}
+codes, scale = weights["int8"]
+weights["sparse24"] = (*torch.ops.torchao.sparse24_compress(codes, torch.ops.torchao.sparse24_prune(dense)), scale)
 for op, dtype in product({PRODUCTS}, (torch.float32, torch.float16, torch.bfloat16)):
     all_rows, run, weight = x.to("cuda", dtype), getattr(torch.ops.torchao, op), weights[op.split("_")[0]]
     results = [run(all_rows[:rows], *weight) for rows in (1, 2, 3, 8, 9, 16, 17, 33, 64, 129, 300)]

@@ -44,6 +44,14 @@ SCHEMAS = {
     "nf4_mm_backward": "torchao::nf4_mm_backward(Tensor grad_output, Tensor weight_packed, Tensor absmax,"
     " int in_features, int block_size=64, Tensor? absmax_code=None, Tensor? nested_absmax=None,"
     " Tensor? absmax_offset=None, int nested_block_size=256) -> Tensor",
+    "sparse24_prune": "torchao::sparse24_prune(Tensor weight) -> Tensor",
+    "sparse24_compress": "torchao::sparse24_compress(Tensor weight, Tensor? mask=None)"
+    " -> (Tensor values, Tensor bitmask)",
+    "sparse24_decompress": "torchao::sparse24_decompress(Tensor values, Tensor bitmask, int in_features) -> Tensor",
+    "sparse24_mm": "torchao::sparse24_mm(Tensor x, Tensor values, Tensor bitmask, Tensor? weight_scale=None,"
+    " Tensor? bias=None) -> Tensor",
+    "sparse24_dynamic_mm": "torchao::sparse24_dynamic_mm(Tensor x, Tensor values, Tensor bitmask, Tensor weight_scale,"
+    " Tensor? bias=None) -> Tensor",
 }
 
 # Prints the sum of a small product, to compare between processes.
@@ -241,9 +249,14 @@ int4, int8 = torch.ops.torchao.int4_quantize(weight, 32), torch.ops.torchao.int8
 weights = {"int4_mm": int4, "int4_dynamic_mm": int4, "int8_mm": int8, "int8_dynamic_mm": int8}
 weights["nf4_mm"] = (*torch.ops.torchao.nf4_quantize(weight, 32), 130)
 weights["nf4_mm_backward"] = (*torch.ops.torchao.nf4_quantize(weight.t(), 32), 130)
+weights = {op: (*arguments, 32) for op, arguments in weights.items()}
+mask = torch.ops.torchao.sparse24_prune(weight)
+weights["sparse24_mm"] = torch.ops.torchao.sparse24_compress(weight, mask)
+codes, scale = torch.ops.torchao.int8_quantize(weight)
+weights["sparse24_dynamic_mm"] = (*torch.ops.torchao.sparse24_compress(codes, mask), scale)
 for op, dtype in product(weights, (torch.float32, torch.float16, torch.bfloat16)):
     all_rows, run = x.to(dtype), getattr(torch.ops.torchao, op)
-    results = [run(all_rows[:rows], *weights[op], 32) for rows in (1, 2, 3, 4, 5, 16, 33, 64, 200)]
+    results = [run(all_rows[:rows], *weights[op]) for rows in (1, 2, 3, 4, 5, 16, 33, 64, 200)]
     print(op, dtype, all(torch.equal(y, results[-1][: len(y)]) for y in results))
 """
 
@@ -251,7 +264,7 @@ for op, dtype in product(weights, (torch.float32, torch.float16, torch.bfloat16)
 def test_batch_invariance_can_be_asked_for():
     result = run_python(BATCH_INVARIANCE, TORCHAO_OPS_BATCH_INVARIANT="1")
     assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 18
+    assert len(result.stdout.splitlines()) == 24
     assert "False" not in result.stdout
 
 
@@ -259,7 +272,7 @@ OTHER_ISAS = [isa for isa in torchao_ops.capabilities()["isa_available"] if isa 
 
 
 @pytest.mark.parametrize("isa", OTHER_ISAS)
-@pytest.mark.parametrize("format", ["int4", "int8", "nf4"])
+@pytest.mark.parametrize("format", ["int4", "int8", "nf4", "sparse24"])
 def test_values_and_layouts_with_every_other_instruction_set(format, isa):
     tests = Path(__file__).parent
     files = [str(tests / f"test_{format}_{what}.py") for what in ("values", "layouts")]

@@ -27,12 +27,12 @@ PRODUCTS = [
 ]
 
 
-def opcheck(op: str, arguments: tuple) -> None:
+def opcheck(op: str, arguments: tuple, **tolerances: float) -> None:
     """torch's own comparison of tensors does not take float8: without the test of what a schema says of mutations."""
     tests = ["test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic"]
     if all(argument.dtype != torch.float8_e4m3fn for argument in arguments if isinstance(argument, Tensor)):
         tests.append("test_schema")
-    torch.library.opcheck(operator(op), arguments, test_utils=tests, atol=0.1, rtol=0.1)
+    torch.library.opcheck(operator(op), arguments, test_utils=tests, **tolerances)
 
 
 @pytest.mark.parametrize("op, values_dtype", PRODUCTS)
@@ -42,7 +42,7 @@ def test_opcheck_mm(op, values_dtype, dtype, batch, with_bias):
     weight = Sparse24Weight.random(9, 71, values_dtype, torch.float16)
     x = torch.randn(*batch, 71).to(dtype).requires_grad_()
     bias = torch.randn(9).requires_grad_() if with_bias else None
-    opcheck(op, (x, *weight.mm_args, bias))
+    opcheck(op, (x, *weight.mm_args, bias), atol=0.1, rtol=0.1)
 
 
 @pytest.mark.parametrize("dtype", SPARSE24_DTYPES)
@@ -170,22 +170,36 @@ def test_compile_with_a_dynamic_batch_compiles_once(layer):
     assert counter.frame_count == 1
 
 
-def test_symbolic_sizes_stay_symbolic():
+def compressed(weight: Tensor) -> tuple[Tensor, ...]:
+    return torch.ops.torchao.sparse24_compress(weight, torch.ops.torchao.sparse24_prune(weight))
+
+
+@pytest.mark.parametrize("function", [torch.ops.torchao.sparse24_mm, compressed])
+def test_symbolic_sizes_stay_symbolic(function):
     """Every size of every operand dynamic: the fake kernels compute with them and specialize none."""
     torch._dynamo.reset()
-
-    def sparse_product(x, weight):
-        values, bitmask = torch.ops.torchao.sparse24_compress(weight, torch.ops.torchao.sparse24_prune(weight))
-        dense = torch.ops.torchao.sparse24_decompress(values, bitmask, weight.shape[1])
-        return torch.ops.torchao.sparse24_mm(x, values, bitmask), dense
-
     counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
-    compiled = torch.compile(sparse_product, fullgraph=True, backend=counter, dynamic=True)
+    compiled = torch.compile(function, fullgraph=True, backend=counter, dynamic=True)
     for out_features, in_features, rows in ((24, 70, 5), (40, 130, 9), (13, 35, 2)):
-        x, weight = torch.randn(rows, in_features), torch.randn(out_features, in_features)
-        for got, expected in zip(compiled(x, weight), sparse_product(x, weight), strict=True):
+        operands = (torch.randn(out_features, in_features),)
+        if function is not compressed:
+            operands = (torch.randn(rows, in_features), *Sparse24Weight.random(out_features, in_features).mm_args)
+        for got, expected in zip(compiled(*operands), function(*operands), strict=True):
             assert torch.equal(got, expected)
     assert counter.frame_count == 1
+
+
+def test_compile_of_compress_and_decompress():
+    """in_features, an int of a schema, is a constant of the graph."""
+    torch._dynamo.reset()
+
+    def pruned(weight):
+        return torch.ops.torchao.sparse24_decompress(*compressed(weight), weight.shape[1])
+
+    compiled = torch.compile(pruned, fullgraph=True, backend="aot_eager", dynamic=True)
+    for shape in ((8, 70), (5, 33)):
+        weight = torch.randn(shape)
+        assert torch.equal(compiled(weight), pruned(weight))
 
 
 def test_export_with_a_dynamic_batch(layer):

@@ -39,6 +39,11 @@ TEST(WithoutCuda, OperatorsSaySo) {
   EXPECT_EQ(error_of([&] { nf4_dequantize_out(out, packed, scale, {3, 64}); }), "nf4_dequantize: weight_packed" + end);
   EXPECT_EQ(error_of([&] { nf4_mm(x, packed, scale, 5); }), "nf4_mm: x" + end);
   EXPECT_EQ(error_of([&] { nf4_mm_backward(x, packed, scale, 5); }), "nf4_mm_backward: grad_output" + end);
+  EXPECT_EQ(error_of([&] { sparse24_prune(x); }), "sparse24_prune: weight" + end);
+  EXPECT_EQ(error_of([&] { sparse24_compress(x); }), "sparse24_compress: weight" + end);
+  EXPECT_EQ(error_of([&] { sparse24_decompress(x, packed, 128); }), "sparse24_decompress: values" + end);
+  EXPECT_EQ(error_of([&] { sparse24_mm(x, x, packed); }), "sparse24_mm: x" + end);
+  EXPECT_EQ(error_of([&] { sparse24_dynamic_mm(x, packed, packed, scale); }), "sparse24_dynamic_mm: x" + end);
   EXPECT_EQ(error_of([&] {
               int4_mm(at::ones({3, 64}), packed, scale, scale, 32);
             }),
