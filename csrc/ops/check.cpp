@@ -9,8 +9,12 @@
 
 namespace torchao_ops {
 
+void fail_but(const char* op, const char* argument, const std::string& requirement, const std::string& reality) {
+  throw std::runtime_error(std::string(op) + ": " + argument + " must " + requirement + ", but " + reality);
+}
+
 void fail(const char* op, const char* argument, const std::string& requirement, const std::string& got) {
-  throw std::runtime_error(std::string(op) + ": " + argument + " must " + requirement + ", but got " + got);
+  fail_but(op, argument, requirement, "got " + got);
 }
 
 void check_status(const char* op, Status status) {

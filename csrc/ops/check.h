@@ -18,7 +18,8 @@ using Sizes = torch::headeronly::IntHeaderOnlyArrayRef;
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// Throws std::runtime_error("{op}: {argument} must {requirement}, but got {got}").
+// Throws std::runtime_error("{op}: {argument} must {requirement}, but {reality}"), and the same with "got {got}" for what is real.
+[[noreturn]] void fail_but(const char* op, const char* argument, const std::string& requirement, const std::string& reality);
 [[noreturn]] void fail(const char* op, const char* argument, const std::string& requirement, const std::string& got);
 
 // Throws what a kernel's status means; returns if it is ok.

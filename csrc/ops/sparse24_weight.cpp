@@ -1,7 +1,6 @@
 #include "csrc/ops/sparse24_weight.h"
 
 #include <algorithm>
-#include <stdexcept>
 
 namespace torchao_ops {
 
@@ -45,9 +44,9 @@ Sparse24Weight check_sparse24_weight(const char* op, const Tensor& values, spars
 void check_violation(const char* op, const char* argument, int64_t violation, int64_t K) {
   if (violation < 0) return;
   const int64_t row = violation / sparse24::quads(K), begin = violation % sparse24::quads(K) * 4;
-  throw std::runtime_error(std::string(op) + ": " + argument + " must keep at most two of each four elements of a row, but row " +
-                           std::to_string(row) + " keeps more of the elements " + std::to_string(begin) + " to " +
-                           std::to_string(std::min(begin + 4, K) - 1));
+  fail_but(op, argument, "keep at most two of each four elements of a row",
+           "row " + std::to_string(row) + " keeps more of the elements " + std::to_string(begin) + " to " +
+               std::to_string(std::min(begin + 4, K) - 1));
 }
 
 void check_violation(const char* op, const char* argument, const Tensor& violation, int64_t K) {
