@@ -9,6 +9,7 @@ set(TORCHAO_OPS_ISA_FLAGS_avx512
   ${TORCHAO_OPS_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbmi -mavx512vnni -mprefer-vector-width=512
   -Wno-uninitialized -Wno-maybe-uninitialized)  # false: GCC's own AVX-512 headers pass an undefined vector on purpose
 set(TORCHAO_OPS_ISA_FLAGS_avx512_bf16 ${TORCHAO_OPS_ISA_FLAGS_avx512} -mavx512bf16)
+set(TORCHAO_OPS_ISA_FLAGS_avx512_vbmi2 ${TORCHAO_OPS_ISA_FLAGS_avx512_bf16} -mavx512vbmi2)
 
 function(torchao_ops_isa_library isa)
   add_library(torchao_ops_${isa} OBJECT ${ARGN})

@@ -23,6 +23,7 @@ ISA_FLAGS = {
     "avx2": AVX2_FLAGS,
     "avx512": AVX512_FLAGS,
     "avx512_bf16": AVX512_FLAGS | {"avx512_bf16"},
+    "avx512_vbmi2": AVX512_FLAGS | {"avx512_bf16", "avx512_vbmi2"},
 }
 
 # What the C++ test programs print of each kernel (tests/cpp/kernels.cpp): "  name (isa): 12 cases" or

@@ -57,6 +57,8 @@ bool cpu_has(Isa isa) {
 
 bool cpu_has_avx512_bf16() { return cpu_has(Isa::avx512) && __builtin_cpu_supports("avx512bf16"); }
 
+bool cpu_has_avx512_vbmi2() { return cpu_has_avx512_bf16() && __builtin_cpu_supports("avx512vbmi2"); }
+
 Status isa_in_use(Isa* isa) {
   *isa = choice().isa;
   return choice().status;

@@ -17,6 +17,8 @@ const char* isa_name(Isa isa);
 bool cpu_has(Isa isa);
 // AVX512_BF16 (Cooper Lake, Sapphire Rapids, Zen 4): a bf16 dot product, used within Isa::avx512 where present.
 bool cpu_has_avx512_bf16();
+// AVX512_VBMI2 as well: expanding of 16-bit numbers.
+bool cpu_has_avx512_vbmi2();
 
 // The ISA to use. The environment variable TORCHAO_OPS_ISA (scalar, avx2, avx512) is read at the first call; a name
 // that is not known, or that this CPU lacks, is an error at every call rather than a silent fallback.

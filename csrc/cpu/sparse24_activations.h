@@ -7,7 +7,7 @@
 namespace torchao_ops {
 namespace {
 
-// Each has quantizes, whether scales of rows of the weight are applied to sums, integers, whether these are integers, and prepare(row, K): replaces row[0, K) by what is multiplied and returns what y is multiplied by in turn, NaN if the row is left to the scalar
+// Each has quantizes, whether scales of rows of the weight are applied to sums, integers, whether these are integers, and prepare(row, K): replaces row[0, K) by what is multiplied and returns what y is multiplied by in turn, 0 for zeros, NaN if the row is left to the scalar
 // kernel. row is readable and writable up to a whole number of vectors, with zeros beyond K.
 
 // x as it is. Zeros of the weight are skipped, so NaN and Inf are left to the scalar kernel.
@@ -18,6 +18,7 @@ struct ExactActivations {
   TORCHAO_OPS_INLINE static float prepare(float* row, int64_t K) {
     MaxMagnitude<V> magnitude;
     magnitude.add(row, K);
+    if (magnitude.value() == 0.0f) return 0.0f;
     return is_finite(magnitude.value()) ? 1.0f : float_from_bits(0x7fc00000u);
   }
 };
@@ -30,6 +31,7 @@ struct OrdinaryActivations {
   TORCHAO_OPS_INLINE static float prepare(float* row, int64_t K) {
     MaxMagnitude<V> magnitude;
     magnitude.add(row, K);
+    if (magnitude.value() == 0.0f) return 0.0f;
     return is_ordinary_row(magnitude.value()) ? 1.0f : float_from_bits(0x7fc00000u);
   }
 };

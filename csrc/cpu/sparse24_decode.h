@@ -1,19 +1,17 @@
 // Products of 2:4 sparse weights for few rows of x: each weight row is streamed once, all rows of x against it. Memory bandwidth is the limit at M = 1.
 //
-// A vector of values is multiplied by the numbers of x that belong to them, so the zeros cost nothing. Two quads of a vector's values lie in each 128
-// bits. The four numbers of x of one of them are the same 128 bits of one vector, those of the other of a second, and an in-lane permutation of each,
-// controlled by the quads' choices (sparse24_rows.h), and a blend give the four that are kept. So x is brought into that order once per call.
-//
 // Each sum is kept by lane, one chain of additions in the same order for any number of rows, so a row's result is bitwise the same in every batch
 // that decode takes.
 //
-// The template parameter Values is the values' type and the ISA:
+// The template parameter Values is the values' type, the ISA, and how values and x come together:
 //   Vector, Stored       the ISA's vectors of fp32 lanes; the type of a value in memory
-//   chunk_k              k of two vectors of values
-//   quad_of(vector, lane, second)   which quad of a chunk the first or second two values of a 128-bit lane come from
-//   numbers(p, vector)   a vector of values of the chunk at p
-//   choices(p, vector)   the choices of these, an index in the low two bits of each 32-bit lane, of those at p
-//   choose(x0, x1, choices)         the kept elements of the first quads, in x0, and of the second ones, in x1
+//   Activation           element of x as it is kept for the call
+//   marks                what it wants to know of quads (sparse24_rows.h)
+//   chunk_k              k of two loads
+//   place(chunk, out)    brings a chunk of x into order
+//   load(values, marks, part)       one or the other half of a chunk of values
+//   add_product(sum, loaded, x, part)   adds its products with a chunk of x
+//   flushes_subnormals   whether products that are subnormal, and values, count as zero
 #pragma once
 
 #include "csrc/cpu/quantize_row.h"
@@ -28,12 +26,53 @@
 namespace torchao_ops {
 namespace {
 
+// Values for which x is permuted. A vector of values is multiplied by the numbers of x that belong to them, so zeros cost nothing. Two quads of a vector's
+// values lie in each 128 bits. The four numbers of x of one of them are the same 128 bits of one vector, those of the other of a second, and an in-lane
+// permutation of each, controlled by the quads' choices, and a blend give the four that are kept. So x is brought into that order once per call.
+//   Lanes::quad_of(vector, lane, second)   which quad of a chunk the first or second two values of a 128-bit lane come from
+//   Lanes::numbers(p, vector)         a vector of values of the chunk at p
+//   Lanes::choices(p, vector)         the choices of these, an index in the low two bits of each 32-bit lane, of those at p
+//   Lanes::choose(x0, x1, choices)    the kept elements of the first quads, in x0, and of the second ones, in x1
+template <class Lanes>
+struct PermutingX {
+  using Vector = typename Lanes::Vector;
+  using Stored = typename Lanes::Stored;
+  using Activation = float;
+  static constexpr Marks marks = Marks::choices;
+  static constexpr int64_t chunk_k = 4 * Vector::lanes;
+  static constexpr bool flushes_subnormals = false;
+
+  TORCHAO_OPS_INLINE static void place(const float* chunk, float* out) {
+    for (int vector = 0; vector < 2; ++vector) {
+      for (int second = 0; second < 2; ++second) {
+        for (int lane = 0; lane < Vector::lanes / 4; ++lane, out += 4) {
+          std::memcpy(out, chunk + 4 * Lanes::quad_of(vector, lane, second), 4 * sizeof(float));
+        }
+      }
+    }
+  }
+  struct Loaded {
+    typename Vector::Float numbers;
+    typename Vector::Int choices;
+  };
+  TORCHAO_OPS_INLINE static Loaded load(const Stored* values, const uint8_t* marks, int part) {
+    return {Lanes::numbers(values, part), Lanes::choices(marks, part)};
+  }
+  TORCHAO_OPS_INLINE static typename Vector::Float add_product(typename Vector::Float sum, const Loaded& loaded, const float* x,
+                                                               int part) {
+    const float* first = x + 2 * part * Vector::lanes;
+    const typename Vector::Float kept = Lanes::choose(Vector::load(first), Vector::load(first + Vector::lanes), loaded.choices);
+    return Vector::accumulate(sum, loaded.numbers, kept);
+  }
+};
+
 template <class Values, class Activations>
 class Sparse24Decode {
   using V = typename Values::Vector;
   using Float = typename V::Float;
   using Int = typename V::Int;
   using Stored = typename Values::Stored;
+  using Activation = typename Values::Activation;
 
   static constexpr int64_t chunk_k = Values::chunk_k, chunk_values = chunk_k / 2, chunk_bytes = chunk_k / 8;
   // Rows of the weight treated together, as in decode.h.
@@ -55,10 +94,10 @@ class Sparse24Decode {
         x_row_(chunks_ * chunk_k),
         x_scale_(mm_.M),
         usable_(mm_.M),
-        choices_(threads * max_weight_rows * chunks_ * chunk_bytes),
+        marks_(threads * max_weight_rows * chunks_ * chunk_bytes),
         values_(threads * max_weight_rows * chunks_ * chunk_values) {}
 
-  TORCHAO_OPS_INLINE bool allocated() const { return all_allocated(x_, x_row_, x_scale_, usable_, choices_, values_); }
+  TORCHAO_OPS_INLINE bool allocated() const { return all_allocated(x_, x_row_, x_scale_, usable_, marks_, values_); }
 
   TORCHAO_OPS_INLINE void prepare_row(int64_t m) {
     float* row = x_row_.get();
@@ -68,14 +107,7 @@ class Sparse24Decode {
     usable_.get()[m] = is_finite(x_scale_.get()[m]);
     const int64_t m_begin = m / 4 * 4, rows = mm_.M - m_begin < 4 ? mm_.M - m_begin : 4;
     for (int64_t c = 0; c < chunks_; ++c) {
-      float* out = x_.get() + m_begin * chunks_ * chunk_k + (c * rows + m % 4) * chunk_k;
-      for (int vector = 0; vector < 2; ++vector) {
-        for (int second = 0; second < 2; ++second) {
-          for (int lane = 0; lane < V::lanes / 4; ++lane, out += 4) {
-            std::memcpy(out, row + c * chunk_k + 4 * Values::quad_of(vector, lane, second), 4 * sizeof(float));
-          }
-        }
-      }
+      Values::place(row + c * chunk_k, x_.get() + m_begin * chunks_ * chunk_k + (c * rows + m % 4) * chunk_k);
     }
   }
 
@@ -99,8 +131,8 @@ class Sparse24Decode {
     Row w[weight_rows];
     for (int r = 0; r < weight_rows; ++r) {
       const int64_t slot = worker * max_weight_rows + r;
-      w[r] = complete_row(w_, n + r * apart, chunk_k, choices_.get() + slot * chunks_ * chunk_bytes,
-                          values_.get() + slot * chunks_ * chunk_values, violation);
+      w[r] = complete_row<Values::marks>(w_, n + r * apart, chunk_k, marks_.get() + slot * chunks_ * chunk_bytes,
+                                         values_.get() + slot * chunks_ * chunk_values, violation);
     }
     int64_t m = 0;
     for (; m + 4 <= mm_.M; m += 4) blocks<4, weight_rows>(n, apart, m, w);
@@ -125,11 +157,11 @@ class Sparse24Decode {
   // y[m_begin + (0 .. rows), n + apart * (0 .. weight_rows)].
   template <int rows, int weight_rows>
   TORCHAO_OPS_NOINLINE void block(int64_t n, int64_t apart, int64_t m_begin, const Row* w) const {
-    const float* x = x_.get() + m_begin * chunks_ * chunk_k;
-    const uint8_t* choices[weight_rows];
+    const Activation* x = x_.get() + m_begin * chunks_ * chunk_k;
+    const uint8_t* marks[weight_rows];
     const Stored* values[weight_rows];
     for (int r = 0; r < weight_rows; ++r) {
-      choices[r] = w[r].choices;
+      marks[r] = w[r].marks;
       values[r] = w[r].values;
     }
     Float sums[weight_rows][rows];
@@ -142,20 +174,15 @@ class Sparse24Decode {
     }
     auto add_chunk = [&] {
 #pragma GCC unroll 2
-      for (int vector = 0; vector < 2; ++vector) {
+      for (int part = 0; part < 2; ++part) {
         for (int r = 0; r < weight_rows; ++r) {
-          const Float numbers = Values::numbers(values[r], vector);
-          const Int chosen = Values::choices(choices[r], vector);
-          for (int m = 0; m < rows; ++m) {
-            const float* at = x + m * chunk_k + 2 * vector * V::lanes;
-            const Float kept = Values::choose(V::load(at), V::load(at + V::lanes), chosen);
-            sums[r][m] = V::accumulate(sums[r][m], numbers, kept);
-          }
+          const auto loaded = Values::load(values[r], marks[r], part);
+          for (int m = 0; m < rows; ++m) sums[r][m] = Values::add_product(sums[r][m], loaded, x + m * chunk_k, part);
         }
       }
       x += rows * chunk_k;
       for (int r = 0; r < weight_rows; ++r) {
-        choices[r] += chunk_bytes;
+        marks[r] += chunk_bytes;
         values[r] += chunk_values;
       }
     };
@@ -188,7 +215,8 @@ class Sparse24Decode {
         const float sum = exact ? static_cast<float>(V::sum(totals[r][m])) : V::sum(sums[r][m]);
         const float scaled = sum * w[r].scale;
         store_float(scaled * x_scale_.get()[m_begin + m] + bias, mm_.y, mm_.x_type, (m_begin + m) * w_.N + n + r * apart);
-        if (has_wide_range<Stored> && w_.scale != nullptr && !is_safe_to_scale(sum)) {
+        if (has_wide_range<Stored> && (w_.scale != nullptr || Values::flushes_subnormals) && !is_safe_to_scale(sum) &&
+            x_scale_.get()[m_begin + m] != 0.0f) {
           mm_scalar_row(args_, m_begin + m, n + r * apart, n + r * apart + 1);
         }
       }
@@ -200,12 +228,12 @@ class Sparse24Decode {
   const sparse24::Weight& w_;
   const int64_t chunks_, full_chunks_;
   // Of each four rows of x (or the last ones), so that a block reads them in one stream:
-  Scratch<float> x_;          // [chunks, rows, chunk_k]
-  Scratch<float> x_row_;      // [chunks * chunk_k], the row that is being prepared
-  Scratch<float> x_scale_;    // [M]
-  Scratch<uint8_t> usable_;   // [M]
-  Scratch<uint8_t> choices_;  // [threads, max_weight_rows, chunks * chunk_bytes]
-  Scratch<Stored> values_;    // [threads, max_weight_rows, chunks * chunk_values]: where the weight's cannot be used as they are
+  Scratch<Activation> x_;    // [chunks, rows, chunk_k]
+  Scratch<float> x_row_;     // [chunks * chunk_k], the row that is being prepared
+  Scratch<float> x_scale_;   // [M]
+  Scratch<uint8_t> usable_;  // [M]
+  Scratch<uint8_t> marks_;   // [threads, max_weight_rows, chunks * chunk_bytes]
+  Scratch<Stored> values_;   // [threads, max_weight_rows, chunks * chunk_values]: where the weight's cannot be used as they are
 };
 
 template <class Values, class Activations>

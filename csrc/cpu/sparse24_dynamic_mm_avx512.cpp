@@ -9,8 +9,8 @@ namespace torchao_ops {
 
 Status sparse24_dynamic_mm_decode_avx512(const Sparse24MmArgs& args, const Parallel& parallel) {
   return args.weight.value_type == sparse24::ValueType::int8
-             ? sparse24_decode<Sparse24ValuesAvx512<int8_t>, Int8Activations>(args, parallel)
-             : sparse24_decode<Sparse24ValuesAvx512<Float8E4m3fn>, E4m3fnActivations>(args, parallel);
+             ? sparse24_decode<PermutingX<Sparse24ValuesAvx512<int8_t>>, Int8Activations>(args, parallel)
+             : sparse24_decode<PermutingX<Sparse24ValuesAvx512<Float8E4m3fn>>, E4m3fnActivations>(args, parallel);
 }
 
 Status sparse24_dynamic_mm_prefill_avx512(const Sparse24MmArgs& args, const Parallel& parallel) {

@@ -24,4 +24,8 @@ Status sparse24_mm_prefill_avx2(const Sparse24MmArgs& args, const Parallel& para
 Status sparse24_mm_decode_avx512(const Sparse24MmArgs& args, const Parallel& parallel);
 Status sparse24_mm_prefill_avx512(const Sparse24MmArgs& args, const Parallel& parallel);
 
+// For bf16 activations and values that are exact in bf16, on a CPU with AVX512_VBMI2 and AVX512_BF16.
+bool supports_sparse24_mm_vbmi2(const Sparse24MmArgs& args);
+Status sparse24_mm_decode_avx512_vbmi2(const Sparse24MmArgs& args, const Parallel& parallel);
+
 }  // namespace torchao_ops

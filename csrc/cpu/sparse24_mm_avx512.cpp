@@ -11,7 +11,7 @@ Status sparse24_mm_decode_avx512(const Sparse24MmArgs& args, const Parallel& par
   return with_values(args.weight, [&](auto* values) {
     using T = std::remove_const_t<std::remove_pointer_t<decltype(values)>>;
     using Activations = std::conditional_t<has_wide_range<T>, ExactActivations, OrdinaryActivations>;
-    return sparse24_decode<Sparse24ValuesAvx512<T>, Activations>(args, parallel);
+    return sparse24_decode<PermutingX<Sparse24ValuesAvx512<T>>, Activations>(args, parallel);
   });
 }
 

@@ -157,8 +157,8 @@ class Sparse24Prefill {
     Row rows[Tiling::max_tile_n];
     for (int64_t n = 0; n < columns; ++n) {
       const int64_t slot = worker * tiling_.tile_n + n;
-      rows[n] = complete_row(w_, n_begin + n, block_k, choices_.get() + slot * padded_k_ / 8,
-                             values_.get() + slot * padded_k_ / 2, &violation_);
+      rows[n] = complete_row<Marks::choices>(w_, n_begin + n, block_k, choices_.get() + slot * padded_k_ / 8,
+                                             values_.get() + slot * padded_k_ / 2, &violation_);
     }
     // Rows that complete a register block: their sums are not used.
     for (int64_t i = columns * steps; i < ceil_div(columns, weight_rows) * weight_rows * steps; ++i) words[i] = 0, places[i] = 0;
@@ -167,7 +167,7 @@ class Sparse24Prefill {
       for (int64_t n = 0; n < columns; ++n) {
         const Stored* values = rows[n].chunk(b, full_blocks_, block_values);
         for (int64_t i = 0; i < block_values; i += 64 / int64_t{sizeof(Stored)}) __builtin_prefetch(values + block_values + i);
-        Tile::list(rows[n].choices + b * block_k / 8, values, Activations::quantizes ? 1.0f : rows[n].scale, panel_,
+        Tile::list(rows[n].marks + b * block_k / 8, values, Activations::quantizes ? 1.0f : rows[n].scale, panel_,
                    words + n * steps, places + n * steps);
       }
       for (int64_t p = 0; p < panels; ++p) {

@@ -17,8 +17,12 @@ constexpr uint8_t few = 1, too_many = 2;
 alignas(16) constexpr uint8_t flaw_of_bits[16] = {few, few, few, 0,        few, 0,        0,        too_many,
                                                   few, 0,   0,   too_many, 0,   too_many, too_many, too_many};
 
-// The choices of `bytes` bytes of bitmask, two a byte. Returns all flaws there are.
-TORCHAO_OPS_INLINE uint8_t choices_of(const uint8_t* bitmask, int64_t bytes, uint8_t* choices) {
+// What a kernel is told of a quad: its choice, or its bits as the bitmask has them.
+enum class Marks { choices, bits };
+
+// The marks of `bytes` bytes of bitmask. Returns all flaws there are.
+template <Marks kind>
+TORCHAO_OPS_INLINE uint8_t marks_of(const uint8_t* bitmask, int64_t bytes, uint8_t* marks) {
   const __m256i nibble = _mm256_set1_epi8(15);
   const __m256i choice_table = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(choice_of_bits)));
   const __m256i flaw_table = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(flaw_of_bits)));
@@ -27,8 +31,12 @@ TORCHAO_OPS_INLINE uint8_t choices_of(const uint8_t* bitmask, int64_t bytes, uin
   for (; i + 32 <= bytes; i += 32) {
     const __m256i bits = Avx2::load_bits(bitmask + i);
     const __m256i low = _mm256_and_si256(bits, nibble), high = _mm256_and_si256(_mm256_srli_epi16(bits, 4), nibble);
-    const __m256i high_choices = _mm256_slli_epi16(_mm256_shuffle_epi8(choice_table, high), 4);
-    Avx2::store_bits(choices + i, _mm256_or_si256(_mm256_shuffle_epi8(choice_table, low), high_choices));
+    if constexpr (kind == Marks::choices) {
+      const __m256i high_choices = _mm256_slli_epi16(_mm256_shuffle_epi8(choice_table, high), 4);
+      Avx2::store_bits(marks + i, _mm256_or_si256(_mm256_shuffle_epi8(choice_table, low), high_choices));
+    } else {
+      Avx2::store_bits(marks + i, bits);
+    }
     flaws = _mm256_or_si256(flaws, _mm256_or_si256(_mm256_shuffle_epi8(flaw_table, low), _mm256_shuffle_epi8(flaw_table, high)));
   }
   alignas(32) uint8_t lanes[32];
@@ -37,7 +45,7 @@ TORCHAO_OPS_INLINE uint8_t choices_of(const uint8_t* bitmask, int64_t bytes, uin
   for (const uint8_t lane : lanes) all |= lane;
   for (; i < bytes; ++i) {
     const int low = bitmask[i] & 15, high = bitmask[i] >> 4;
-    choices[i] = static_cast<uint8_t>(choice_of_bits[low] | choice_of_bits[high] << 4);
+    marks[i] = kind == Marks::choices ? static_cast<uint8_t>(choice_of_bits[low] | choice_of_bits[high] << 4) : bitmask[i];
     all |= flaw_of_bits[low] | flaw_of_bits[high];
   }
   return all;
@@ -45,9 +53,9 @@ TORCHAO_OPS_INLINE uint8_t choices_of(const uint8_t* bitmask, int64_t bytes, uin
 
 // Quads [begin, end) of a row, an even number of them from an even one on, with zeros in the places of elements that are not kept where there are fewer
 // than two, and beyond the row. Returns all flaws but too few.
-template <class Stored>
+template <Marks kind, class Stored>
 TORCHAO_OPS_INLINE uint8_t complete_quads(const uint8_t* bitmask_row, const Stored* values_row, int64_t K, int64_t begin,
-                                          int64_t end, uint8_t* choices, Stored* values) {
+                                          int64_t end, uint8_t* marks, Stored* values) {
   uint8_t flaws = 0;
   for (int64_t quad = begin; quad < end; ++quad) {
     const int bits = quad < sparse24::quads(K) ? sparse24::bits_of_quad(bitmask_row, quad, K) : 0;
@@ -55,7 +63,8 @@ TORCHAO_OPS_INLINE uint8_t complete_quads(const uint8_t* bitmask_row, const Stor
     for (int i = 0; sparse24::kept(completed) < 2; ++i) completed |= 1 << i;
     const int choice = choice_of_bits[completed];
     const int64_t i = quad - begin;
-    choices[i / 2] = static_cast<uint8_t>(i % 2 == 0 ? choice : choices[i / 2] | choice << 4);
+    const int mark = kind == Marks::choices ? choice : completed;
+    marks[i / 2] = static_cast<uint8_t>(i % 2 == 0 ? mark : marks[i / 2] | mark << 4);
     for (int slot = 0; slot < 2; ++slot) {
       const int element = choice >> 2 * slot & 3;
       values[2 * i + slot] = (bits >> element & 1) != 0 ? values_row[2 * quad + sparse24::slot_of(bits, element)] : Stored{};
@@ -68,7 +77,7 @@ TORCHAO_OPS_INLINE uint8_t complete_quads(const uint8_t* bitmask_row, const Stor
 // A row whose quads all keep two elements.
 template <class Stored>
 struct CompletedRow {
-  const uint8_t* choices;       // of all chunks
+  const uint8_t* marks;         // of all chunks
   const Stored *values, *rest;  // of the full chunks, and of the last one if it is not full
   float scale;
   bool usable;  // by a kernel that skips zeros
@@ -78,25 +87,25 @@ struct CompletedRow {
   }
 };
 
-// Row n, cut into chunks of chunk_k, a multiple of 8. choices and values have room for all of them: values are used where those of the weight
+// Row n, cut into chunks of chunk_k, a multiple of 8. marks and values have room for all of them: values are used where those of the weight
 // cannot be used as they are. Notes the row's first violation.
-template <class Stored>
-TORCHAO_OPS_INLINE CompletedRow<Stored> complete_row(const sparse24::Weight& w, int64_t n, int64_t chunk_k, uint8_t* choices,
+template <Marks kind, class Stored>
+TORCHAO_OPS_INLINE CompletedRow<Stored> complete_row(const sparse24::Weight& w, int64_t n, int64_t chunk_k, uint8_t* marks,
                                                      Stored* values, Smallest* violation) {
   const uint8_t* bitmask = w.bitmask_row(n);
   const Stored* stored = static_cast<const Stored*>(w.values) + n * w.value_row_stride;
   const int64_t full = w.K / chunk_k * chunk_k;
   Stored* rest = values + full / 2;
-  uint8_t flaws = choices_of(bitmask, full / 8, choices);
-  if (full < w.K) flaws |= complete_quads(bitmask, stored, w.K, full / 4, (full + chunk_k) / 4, choices + full / 8, rest);
+  uint8_t flaws = marks_of<kind>(bitmask, full / 8, marks);
+  if (full < w.K) flaws |= complete_quads<kind>(bitmask, stored, w.K, full / 4, (full + chunk_k) / 4, marks + full / 8, rest);
   if ((flaws & too_many) != 0) {
     violation->note(n * sparse24::quads(w.K) + first_violation(bitmask, w.K));
   } else if ((flaws & few) != 0) {
-    complete_quads(bitmask, stored, w.K, 0, full / 4, choices, values);
+    complete_quads<kind>(bitmask, stored, w.K, 0, full / 4, marks, values);
     stored = values;
   }
   const float scale = w.scale_at(n, 0);
-  return {choices, stored, rest, scale, (flaws & too_many) == 0 && is_finite(scale)};
+  return {marks, stored, rest, scale, (flaws & too_many) == 0 && is_finite(scale)};
 }
 
 }  // namespace

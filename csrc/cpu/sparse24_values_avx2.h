@@ -1,4 +1,4 @@
-// Values for Sparse24Decode on AVX2.
+// Lanes for PermutingX (sparse24_decode.h) on AVX2.
 #pragma once
 
 #include "csrc/cpu/sparse24_values.h"
@@ -10,7 +10,6 @@ template <class T>
 struct Sparse24ValuesAvx2 {
   using Vector = Avx2;
   using Stored = T;
-  static constexpr int64_t chunk_k = 32;
   // bf16 becomes fp32 in one instruction where zeros are put below each number, but that takes the first and the second half of each 128 bits apart.
   static constexpr bool interleaved = std::is_same<T, BFloat16>::value;
 

@@ -1,4 +1,4 @@
-// Values for Sparse24Decode on AVX-512: see sparse24_values_avx2.h.
+// Lanes for PermutingX (sparse24_decode.h) on AVX-512: see sparse24_values_avx2.h.
 //
 // Expanding the values over vectors of zeros (vpexpandd) would take an expansion for every 16 elements of a row, where permuting x takes a quarter of the
 // shifts and, for one row of x, half of the instructions; and of the products half would be with zeros.
@@ -25,7 +25,6 @@ template <class T>
 struct Sparse24ValuesAvx512 {
   using Vector = Avx512;
   using Stored = T;
-  static constexpr int64_t chunk_k = 64;
 
   static constexpr int64_t quad_of(int vector, int lane, int second) { return 8 * vector + 2 * lane + second; }
   TORCHAO_OPS_INLINE static __m512 numbers(const T* p, int vector) { return load_values_avx512(p + 16 * vector); }

@@ -40,6 +40,7 @@ bool is_loaded(const char* library) {
 //   isa              in use: "scalar", "avx2" or "avx512"
 //   isa_available    those that this CPU has
 //   avx512_bf16      whether the bf16 dot product is used as well
+//   avx512_vbmi2     whether expanding of 16-bit numbers is
 //   cuda_archs       built in: "sm_90a" for code, "compute_80" for PTX; [] if none
 //   cublaslt, cusparselt  whether the process has loaded it, as torch with CUDA does
 std::string op_capabilities() {
@@ -52,6 +53,7 @@ std::string op_capabilities() {
   return std::string("{\"version\": \"") + TORCHAO_OPS_VERSION + "\", \"torch_abi\": \"2.10\", \"isa\": \"" + isa_name(isa) +
          "\", \"isa_available\": [" + available +
          "], \"avx512_bf16\": " + json_bool(isa == Isa::avx512 && cpu_has_avx512_bf16()) +
+         ", \"avx512_vbmi2\": " + json_bool(isa == Isa::avx512 && cpu_has_avx512_vbmi2()) +
          ", \"cuda_archs\": " + json_words(TORCHAO_OPS_CUDA_ARCHS) +
          ", \"cublaslt\": " + json_bool(is_loaded("libcublasLt.so.13") || is_loaded("libcublasLt.so.12")) +
          ", \"cusparselt\": " + json_bool(is_loaded("libcusparseLt.so.0")) + "}";

@@ -47,7 +47,7 @@
 
 namespace torchao_ops {
 
-// A JSON object that says what the library was built with and uses on this machine: version, torch_abi, isa, isa_available, avx512_bf16,
+// A JSON object that says what the library was built with and uses on this machine: version, torch_abi, isa, isa_available, avx512_bf16, avx512_vbmi2,
 // cuda_archs, cublaslt, cusparselt. Throws if the environment variable TORCHAO_OPS_ISA names an instruction set that this CPU lacks.
 inline std::string capabilities() {
   static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("torchao::capabilities", "").typed<std::string()>();

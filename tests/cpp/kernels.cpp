@@ -341,6 +341,7 @@ const Sparse24MmKernel all_sparse24_mm[] = {
     {"sparse24_mm_prefill_avx2", Needs::avx2, nullptr, sparse24_mm_prefill_avx2},
     {"sparse24_mm_decode_avx512", Needs::avx512, nullptr, sparse24_mm_decode_avx512},
     {"sparse24_mm_prefill_avx512", Needs::avx512, nullptr, sparse24_mm_prefill_avx512},
+    {"sparse24_mm_decode_avx512_vbmi2", Needs::avx512_vbmi2, supports_sparse24_mm_vbmi2, sparse24_mm_decode_avx512_vbmi2},
 };
 
 const Sparse24MmKernel all_sparse24_dynamic_mm[] = {
@@ -383,6 +384,7 @@ std::string isa_of(Needs needs) {
     case Needs::avx2: return "avx2";
     case Needs::avx512: return "avx512";
     case Needs::avx512_bf16: return "avx512_bf16";
+    case Needs::avx512_vbmi2: return "avx512_vbmi2";
     case Needs::cuda: break;
   }
   return "cuda";
@@ -395,6 +397,7 @@ bool cpu_can_run(Needs needs) {
     case Needs::avx2: return cpu_has(Isa::avx2);
     case Needs::avx512: return cpu_has(Isa::avx512);
     case Needs::avx512_bf16: return cpu_has_avx512_bf16();
+    case Needs::avx512_vbmi2: return cpu_has_avx512_vbmi2();
     case Needs::cuda: break;
   }
   return false;
@@ -402,7 +405,7 @@ bool cpu_can_run(Needs needs) {
 
 const char* reason_to_skip(Needs needs) {
   if (emulated) {
-    if (needs == Needs::avx512 || needs == Needs::avx512_bf16) return nullptr;
+    if (needs == Needs::avx512 || needs == Needs::avx512_bf16 || needs == Needs::avx512_vbmi2) return nullptr;
     return "another program tests what needs no emulation";
   }
   return cpu_can_run(needs) ? nullptr : "this CPU lacks the instruction set";

@@ -24,7 +24,7 @@
 namespace torchao_ops::test {
 
 // What a kernel needs of the CPU, or that it is a CUDA kernel. `dispatch`: nothing, it is the dispatcher, which chooses a kernel itself.
-enum class Needs { dispatch, scalar, avx2, avx512, avx512_bf16, cuda };
+enum class Needs { dispatch, scalar, avx2, avx512, avx512_bf16, avx512_vbmi2, cuda };
 
 template <class Args>
 struct Kernel {

@@ -81,7 +81,7 @@ TEST(Capabilities, IsJson) {
   EXPECT_EQ(json.front(), '{');
   EXPECT_EQ(json.back(), '}');
   for (const char* key :
-       {"version", "torch_abi", "isa", "isa_available", "avx512_bf16", "cuda_archs", "cublaslt", "cusparselt"}) {
+       {"version", "torch_abi", "isa", "isa_available", "avx512_bf16", "avx512_vbmi2", "cuda_archs", "cublaslt", "cusparselt"}) {
     EXPECT_NE(json.find('"' + std::string(key) + "\": "), std::string::npos) << key;
   }
 }

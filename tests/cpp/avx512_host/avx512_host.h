@@ -67,6 +67,26 @@ inline simde__m512i cvtepu16_epi32(__m256i a) {
   return result;
 }
 
+inline __m256i cvtepi32_epi16(simde__m512i a) {
+  uint32_t in[16];
+  uint16_t out[16];
+  std::memcpy(in, &a, sizeof(in));
+  for (int i = 0; i < 16; ++i) out[i] = static_cast<uint16_t>(in[i]);
+  __m256i result;
+  std::memcpy(&result, out, sizeof(out));
+  return result;
+}
+
+// The lowest numbers of `a` in the places that the mask marks, in order.
+inline simde__m512i maskz_expand_epi16(uint32_t mask, simde__m512i a) {
+  uint16_t in[32], out[32];
+  std::memcpy(in, &a, sizeof(in));
+  for (int i = 0, next = 0; i < 32; ++i) out[i] = (mask >> i & 1) != 0 ? in[next++] : uint16_t{0};
+  simde__m512i result;
+  std::memcpy(&result, out, sizeof(out));
+  return result;
+}
+
 // Each number of the result is one of the four of its 128 bits.
 inline simde__m512 permutevar_ps(simde__m512 a, simde__m512i index) {
   float in[16], out[16];
@@ -91,6 +111,8 @@ inline void stream_si512(void* p, simde__m512i a) {
 #define _mm512_cvtepi8_epi32(a) avx512_host::cvtepi8_epi32(a)
 #define _mm512_cvtepu16_epi32(a) avx512_host::cvtepu16_epi32(a)
 #define _mm512_permutevar_ps(a, index) avx512_host::permutevar_ps(a, index)
+#define _mm512_cvtepi32_epi16(a) avx512_host::cvtepi32_epi16(a)
+#define _mm512_maskz_expand_epi16(mask, a) avx512_host::maskz_expand_epi16(mask, a)
 #define _mm512_cvtepi32_ps(a) avx512_host::cvtepi32_ps(a)
 #define _mm512_cvtps_epi32(a) avx512_host::cvtps_epi32(a)
 #define _mm512_stream_si512(p, a) avx512_host::stream_si512(p, a)

@@ -1,6 +1,7 @@
 // What the fuzz targets share: arguments from a fuzzer's bytes, in memory that ends where AddressSanitizer can see it.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 
 #include "csrc/spec/float_types.h"
 #include "csrc/spec/formats.h"
+#include "csrc/spec/sparse24.h"
 
 namespace torchao_ops::test {
 
@@ -144,6 +146,56 @@ struct FuzzedNf4Weight {
   int64_t blocks;
   Block packed, absmax, absmax_code, nested_absmax, absmax_offset;
   nf4::Weight view;
+};
+
+// A 2:4 sparse weight [N, K] whose blocks it owns. Most bitmasks keep at most two of each quad.
+struct FuzzedSparse24Weight {
+  FuzzedSparse24Weight(int64_t N, int64_t K, bool dynamic, Input& input)
+      : type(static_cast<sparse24::ValueType>(dynamic ? 3 + input.byte() % 2 : input.byte() % 5)),
+        padding(input.below(4)),
+        scale_type(input.float_type()),
+        has_scale(sparse24::size_of(type) == 1 || input.byte() % 2 == 0),
+        columns(sparse24::value_columns(K)),
+        bitmask_columns(sparse24::bitmask_columns(K)),
+        values(N == 0 ? 0 : ((N - 1) * (columns + padding) + columns) * sparse24::size_of(type), input),
+        bitmask(N == 0 ? 0 : (N - 1) * (bitmask_columns + padding) + bitmask_columns, input),
+        scale(N * size_of(scale_type), input),
+        view{values.data(),
+             type,
+             columns + padding,
+             bitmask.data(),
+             bitmask_columns + padding,
+             has_scale ? scale.data() : nullptr,
+             scale_type,
+             N,
+             K} {
+    if (input.byte() % 4 == 0) return;
+    for (int64_t i = 0; i < bitmask.size(); ++i) {
+      const uint8_t pairs[6] = {0x3, 0x5, 0x9, 0x6, 0xa, 0xc}, byte = bitmask.data()[i];
+      bitmask.data()[i] = static_cast<uint8_t>(pairs[byte % 6] | pairs[byte / 6 % 6] << 4);
+    }
+  }
+
+  // The largest finite magnitude of a value, or Inf if there is one that is not finite.
+  double largest() const {
+    double largest = 1;
+    for (int64_t n = 0; n < view.N; ++n) {
+      for (int64_t k = 0; k < view.K; ++k) {
+        const float number = view.number(n, k);
+        largest = !is_finite(number) ? HUGE_VAL : std::fmax(largest, std::fabs(double{number}));
+        if (largest == HUGE_VAL) return largest;
+      }
+    }
+    return largest;
+  }
+
+  sparse24::ValueType type;
+  int64_t padding;
+  FloatType scale_type;
+  bool has_scale;
+  int64_t columns, bitmask_columns;
+  Block values, bitmask, scale;
+  sparse24::Weight view;
 };
 
 // Ends the process with a crash that the fuzzer reports.

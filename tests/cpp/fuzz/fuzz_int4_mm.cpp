@@ -12,6 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const FuzzedInt4Weight weight(N, K, input);
   const FuzzedActivations activations(M, K, N, true, input);
   static const std::vector<Int4MmKernel> products = int4_mm_kernels(), dynamic_products = int4_dynamic_mm_kernels();
-  run(dynamic ? dynamic_products : products, dynamic ? int4_dynamic_mm_ref : int4_mm_ref, activations, weight.view, 15);
+  run(dynamic ? dynamic_products : products, dynamic ? int4_dynamic_mm_ref : int4_mm_ref, activations,
+      {activations.args, weight.view}, 15);
   return 0;
 }

@@ -12,6 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const FuzzedInt8Weight weight(N, K, input);
   const FuzzedActivations activations(M, K, N, true, input);
   static const std::vector<Int8MmKernel> products = int8_mm_kernels(), dynamic_products = int8_dynamic_mm_kernels();
-  run(dynamic ? dynamic_products : products, dynamic ? int8_dynamic_mm_ref : int8_mm_ref, activations, weight.view, 128);
+  run(dynamic ? dynamic_products : products, dynamic ? int8_dynamic_mm_ref : int8_mm_ref, activations,
+      {activations.args, weight.view}, 128);
   return 0;
 }

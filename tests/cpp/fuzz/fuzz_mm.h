@@ -59,12 +59,11 @@ bool may_overflow(const FuzzedActivations& activations, const Weight& w, double 
 
 template <class Args>
 void run(const std::vector<Kernel<Args>>& kernels, void (*reference)(const Args&, double*), const FuzzedActivations& activations,
-         const decltype(Args::weight)& weight, double code_max) {
-  const Args args{activations.args, weight};
+         const Args& args, double code_max) {
   const int64_t results = args.mm.M * activations.columns;
   std::vector<double> expected(static_cast<size_t>(results));
   reference(args, expected.data());
-  const bool compare = !may_overflow(activations, weight, code_max);
+  const bool compare = !may_overflow(activations, args.weight, code_max);
   for (const Kernel<Args>& kernel : kernels) {
     if (!takes(kernel, args)) continue;
     if (kernel.run(args, Parallel{}) != Status::ok) fail(kernel.name, "not ok");

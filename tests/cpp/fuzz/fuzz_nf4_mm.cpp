@@ -12,6 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const FuzzedNf4Weight weight(N, K, input);
   const FuzzedActivations activations(M, transposed ? N : K, transposed ? K : N, !transposed, input);
   static const std::vector<Nf4MmKernel> products = nf4_mm_kernels(), transposed_products = nf4_mm_transposed_kernels();
-  run(transposed ? transposed_products : products, transposed ? nf4_mm_transposed_ref : nf4_mm_ref, activations, weight.view, 1);
+  run(transposed ? transposed_products : products, transposed ? nf4_mm_transposed_ref : nf4_mm_ref, activations,
+      {activations.args, weight.view}, 1);
   return 0;
 }
