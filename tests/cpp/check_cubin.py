@@ -94,7 +94,29 @@ class Row:
 MMA_LOOP = {r"LDGSTS\.E\.BYPASS\.LTC128B\.128": 4, r"LDSM\.16\.M88\.4": 1}
 # Codes of nf4 look their operands up: 16 permutations for each of a chunk's 16 octets (nf4_codes.cuh).
 NF4_MMA_LOOP = MMA_LOOP | {r"PRMT": 256}
+# 2:4 sparse weights: the bitmask is copied, too, 8 bytes a lane or 16, and each quad becomes dense by permutations, two of a quad's 16-bit values and one of
+# its bytes, which a selector read from the cache directs: 16 and 32 quads a lane and chunk (sparse24_codes.cuh).
+SPARSE24_16_LOOP = MMA_LOOP | {r"LDGSTS\.E\.64": 1, r"PRMT": 32, r"LDG\.E\.CONSTANT$": 16}
+SPARSE24_8_LOOP = MMA_LOOP | {r"LDGSTS\.E\.BYPASS\.LTC128B\.128": 5, r"PRMT": 32, r"LDG\.E\.CONSTANT$": 32}
 KERNELS = [
+    Row(
+        r"mm_mma_kernel<Sparse24Of<unsigned short>, Bf16Dot,",
+        loop=r"HMMA\.16816\.F32\.BF16",
+        loop_instructions=SPARSE24_16_LOOP,
+    ),
+    Row(
+        r"mm_mma_kernel<Sparse24Of<unsigned short>, F16Dot,",
+        loop=r"HMMA\.16816\.F32$",
+        loop_instructions=SPARSE24_16_LOOP,
+    ),
+    Row(r"mm_mma_kernel<Sparse24Of<.*>, Bf16Dot,", loop=r"HMMA\.16816\.F32\.BF16", loop_instructions=SPARSE24_8_LOOP),
+    Row(r"mm_mma_kernel<Sparse24Of<.*>, F16Dot,", loop=r"HMMA\.16816\.F32$", loop_instructions=SPARSE24_8_LOOP),
+    Row(
+        r"mm_mma_kernel<Sparse24Of<.*>, Int8Dot,",
+        loop=r"IMMA\.16832\.S8\.S8",
+        loop_instructions=SPARSE24_8_LOOP,
+        forbidden=("HMMA",),
+    ),
     Row(r"mm_mma_kernel<Nf4, Bf16Dot,", loop=r"HMMA\.16816\.F32\.BF16", loop_instructions=NF4_MMA_LOOP),
     Row(r"mm_mma_kernel<Nf4, F16Dot,", loop=r"HMMA\.16816\.F32$", loop_instructions=NF4_MMA_LOOP),
     Row(r"mm_mma_kernel<.* Bf16Dot,", loop=r"HMMA\.16816\.F32\.BF16", loop_instructions=MMA_LOOP, forbidden=("IMMA",)),
@@ -111,6 +133,10 @@ KERNELS = [
     Row(r"nf4_quantize_kernel"),
     Row(r"nf4_absmax_mean_kernel", instructions={r"DADD": 1}),
     Row(r"nf4_quantize_absmax_kernel"),
+    Row(r"sparse24_prune_kernel<"),
+    Row(r"sparse24_compress_kernel<"),
+    Row(r"sparse24_decompress_kernel<"),
+    Row(r"sparse24_violation_kernel"),
     Row(r"quantize_activations_kernel<", instructions={r"LDG\.E\.128": 1}),
 ]
 
