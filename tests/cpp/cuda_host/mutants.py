@@ -18,9 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MMA = "csrc/cuda/mm_mma.cuh"
+FINISH = "csrc/cuda/mm_finish.cuh"
 BF16 = "csrc/cuda/int4_mm_mma_bf16.cu"
 INT8 = "csrc/cuda/int4_mm_mma_int8.cu"
 CODES = "csrc/cuda/int4_codes.cuh"
+SPARSE24 = "csrc/cuda/sparse24_codes.cuh"
+SPARSE24_BF16 = "csrc/cuda/sparse24_mm_mma_bf16.cu"
+SPARSE24_INT8 = "csrc/cuda/sparse24_mm_mma_int8.cu"
 QUANTIZE = "csrc/cuda/quantize_activations.cu"
 SECONDS_PER_RUN = 60
 
@@ -110,8 +114,8 @@ MUTANTS = [
         "the ring is read one stage ahead",
         MMA,
         BF16,
-        "codes = ring + stage * stage_bytes;",
-        "codes = ring + (stage + 1) % shape.stages * stage_bytes;",
+        "codes = ring + stage * stage_bytes<Format>;",
+        "codes = ring + (stage + 1) % shape.stages * stage_bytes<Format>;",
         {"race": RACE},
         "*FewRows/Bf16",
     ),
@@ -231,6 +235,60 @@ MUTANTS = [
         "[(m0 + m) * N",
         {"race": "of another block"},
         "*FewRows/Int8",
+    ),
+    Mutant(
+        "bitmasks of rows beyond the weight are copied",
+        MMA,
+        SPARSE24_BF16,
+        "row_bytes_(warp_row + lane < args.product.weight.N ? ",
+        "row_bytes_(warp_row + lane >= 0 ? ",
+        {"race": "not memory of the device"},
+        "*FewRows/Sparse24Bf16",
+    ),
+    Mutant(
+        "bytes beyond a row of the bitmask are copied",
+        MMA,
+        SPARSE24_INT8,
+        "clamped(left - word, 4));\n",
+        "4);\n",
+        {"race": "not memory of the device"},
+        "*Rows/Sparse24Int8",
+    ),
+    Mutant(
+        "the bitmask is that of another step",
+        MMA,
+        SPARSE24_BF16,
+        "bits[2 * half + 1] >> 8 * step",
+        "bits[2 * half + 1] >> 8 * (step ^ 1)",
+        {"release": WRONG_VALUE},
+        "*FewRows/Sparse24Bf16",
+    ),
+    Mutant(
+        "quads exchange their values",
+        SPARSE24,
+        SPARSE24_INT8,
+        "i / 4 * 2 + sparse24::slot_of",
+        "2 - i / 4 * 2 + sparse24::slot_of",
+        {"release": WRONG_VALUE},
+        "*FewRows/Sparse24Int8",
+    ),
+    Mutant(
+        "a quad that keeps three counts in one lane's sums only",
+        MMA,
+        SPARSE24_INT8,
+        "broken |= __shfl_xor_sync(all_lanes, broken, 1);",
+        "",
+        {"release": WRONG_VALUE},
+        "*AreSeen/Sparse24Int8",
+    ),
+    Mutant(
+        "a quad that keeps three counts in one warp's sums only",
+        FINISH,
+        SPARSE24_INT8,
+        "if (a == broken_sum<Total>() || b == broken_sum<Total>()) return broken_sum<Total>();",
+        "",
+        {"release": WRONG_VALUE},
+        "*AreSeen/Sparse24Int8",
     ),
     Mutant(
         "magnitudes of a row are compared before all are there",

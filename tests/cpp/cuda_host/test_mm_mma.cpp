@@ -4,8 +4,13 @@
 
 #include <cuda_runtime.h>
 
+#include <cmath>
+#include <string>
+
 #include "csrc/cuda/int4_mm_mma.h"
+#include "csrc/cuda/sparse24_mm_mma.h"
 #include "tests/cpp/int4_problem.h"
+#include "tests/cpp/sparse24_problem.h"
 
 namespace torchao_ops::test {
 namespace {
@@ -13,9 +18,10 @@ namespace {
 // Many multiprocessors ask for splits along K, one for none.
 int multiprocessors;
 
-template <Status (*multiply)(const Int4MmArgs&, const cuda::Context&),
-          int64_t (*workspace_bytes)(const Int4MmArgs&, const cuda::Device&)>
-Status run(const Int4MmArgs& args, const Parallel&) {
+template <class Args, Status (*multiply)(const Args&, const cuda::Context&),
+          int64_t (*workspace_bytes)(const Args&, const cuda::Device&), bool (*supports)(const Args&)>
+Status run(const Args& args, const Parallel&) {
+  EXPECT_TRUE(supports(args));
   cuda::Context context{};
   EXPECT_EQ(cuda::get_device(0, &context.device), Status::ok);
   context.device.multiprocessors = multiprocessors;
@@ -25,32 +31,78 @@ Status run(const Int4MmArgs& args, const Parallel&) {
   return status;
 }
 
+// Runs a problem whose operands are set.
+template <class Args, class Problem>
+void expect_reference(const char* name, Status (*run)(const Args&, const Parallel&), void (*reference)(const Args&, double*),
+                      Problem& problem) {
+  const MmCase& c = problem.shape();
+  std::vector<double> expected(static_cast<size_t>(c.M * c.N));
+  reference(problem.args(), expected.data());
+  const std::vector<uint8_t> y = problem.run(name, run, Parallel{});
+  for (int64_t i = 0; i < c.M * c.N; ++i) {
+    const float value = round_to(c.x_type, static_cast<float>(expected[static_cast<size_t>(i)])), got = y_at(y, c.x_type, i);
+    ASSERT_TRUE(got == value || (std::isnan(got) && std::isnan(value)))
+        << "y[" << i / c.N << ", " << i % c.N << "] of " << text_of(c) << " is " << got << ", not " << value;
+  }
+}
+
 struct Operator {
   const char* name;
-  bool dynamic;
-  Status (*run)(const Int4MmArgs&, const Parallel&);
-  void (*reference)(const Int4MmArgs&, double*);
+  // Of random operands with which all sums are exact: one wrong code, row or register is a wrong bit.
+  void (*expect_exact)(const Operator& op, MmCase c, Random& random);
 };
-const Operator bf16{"Bf16", false, run<cuda::int4_mm_mma, cuda::int4_mm_mma_workspace_bytes>, int4_mm_ref};
-const Operator int8{"Int8", true, run<cuda::int4_dynamic_mm_mma, cuda::int4_dynamic_mm_mma_workspace_bytes>, int4_dynamic_mm_ref};
+
+template <bool dynamic>
+void expect_exact_int4(const Operator& op, MmCase c, Random& random) {
+  Int4Problem problem(c);
+  problem.fill_exact(random, dynamic);
+  if (dynamic) {
+    expect_reference(
+        op.name,
+        run<Int4MmArgs, cuda::int4_dynamic_mm_mma, cuda::int4_dynamic_mm_mma_workspace_bytes, cuda::supports_int4_dynamic_mm_mma>,
+        int4_dynamic_mm_ref, problem);
+  } else {
+    expect_reference(op.name, run<Int4MmArgs, cuda::int4_mm_mma, cuda::int4_mm_mma_workspace_bytes, cuda::supports_int4_mm_mma>,
+                     int4_mm_ref, problem);
+  }
+}
+
+// Rows of a bitmask are multiples of 4 bytes, and their last byte has bits beyond K.
+template <bool dynamic>
+Status run_sparse24(const Sparse24MmArgs& args, const Parallel& parallel) {
+  if (dynamic) {
+    return run<Sparse24MmArgs, cuda::sparse24_dynamic_mm_mma, cuda::sparse24_dynamic_mm_mma_workspace_bytes,
+               cuda::supports_sparse24_dynamic_mm_mma>(args, parallel);
+  }
+  return run<Sparse24MmArgs, cuda::sparse24_mm_mma, cuda::sparse24_mm_mma_workspace_bytes, cuda::supports_sparse24_mm_mma>(
+      args, parallel);
+}
+MmCase sparse24_case(MmCase c, sparse24::ValueType type) {
+  c.K = ceil_div(c.K, 32) * 32 - (c.M % 2 == 0 ? 0 : 3);
+  c.value_type = type;
+  return c;
+}
+template <bool dynamic, sparse24::ValueType type>
+void expect_exact_sparse24(const Operator& op, MmCase c, Random& random) {
+  Sparse24Problem problem(sparse24_case(c, type));
+  problem.fill_exact(random, dynamic);
+  expect_reference(op.name, run_sparse24<dynamic>, dynamic ? sparse24_dynamic_mm_ref : sparse24_mm_ref, problem);
+}
+
+const Operator operators[] = {{"Bf16", expect_exact_int4<false>},
+                              {"Int8", expect_exact_int4<true>},
+                              {"Sparse24Bf16", expect_exact_sparse24<false, sparse24::ValueType::bf16>},
+                              {"Sparse24Int8", expect_exact_sparse24<true, sparse24::ValueType::int8>},
+                              {"Sparse24E4m3fn", expect_exact_sparse24<true, sparse24::ValueType::e4m3fn>}};
 std::ostream& operator<<(std::ostream& out, const Operator& op) { return out << op.name; }
 
+// K bytes of codes a row are a multiple of 4 and, in some cases, not of 16.
 class MmMma : public testing::TestWithParam<Operator> {
  protected:
-  // Values with which all sums are exact: one wrong code, row or register is a wrong bit. K bytes of codes a row are a multiple of 4 and, in some cases,
-  // not of 16.
   void expect_exact(MmCase c, int device_multiprocessors) {
     c.x_type = c.scale_type = FloatType::bf16;
     multiprocessors = device_multiprocessors;
-    Int4Problem problem(c);
-    problem.fill_exact(random_, GetParam().dynamic);
-    std::vector<double> reference(static_cast<size_t>(c.M * c.N));
-    GetParam().reference(problem.args(), reference.data());
-    const std::vector<uint8_t> y = problem.run(GetParam().name, GetParam().run, Parallel{});
-    for (int64_t i = 0; i < c.M * c.N; ++i) {
-      ASSERT_EQ(y_at(y, c.x_type, i), round_to(c.x_type, static_cast<float>(reference[static_cast<size_t>(i)])))
-          << "y[" << i / c.N << ", " << i % c.N << "] of " << text_of(c);
-    }
+    GetParam().expect_exact(GetParam(), c, random_);
   }
 
   Random random_{0};
@@ -69,7 +121,27 @@ TEST_P(MmMma, ManyRows) {
   expect_exact({40, 36, 648, 96}, 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Operators, MmMma, testing::Values(bf16, int8),
+// A quad that keeps too many, wherever it is: its column is NaN, whichever lane, warp and split sees it.
+class Violations : public testing::TestWithParam<Operator> {};
+TEST_P(Violations, AreSeen) {
+  multiprocessors = 132;
+  Random random(0);
+  const bool dynamic = std::string(GetParam().name) != "Sparse24Bf16";
+  const auto type = !dynamic                                         ? sparse24::ValueType::bf16
+                    : std::string(GetParam().name) == "Sparse24Int8" ? sparse24::ValueType::int8
+                                                                     : sparse24::ValueType::e4m3fn;
+  MmCase c{3, 40, 2048, 128};
+  c.x_type = c.scale_type = FloatType::bf16;
+  Sparse24Problem problem(sparse24_case(c, type));
+  problem.fill_exact(random, dynamic);
+  for (int64_t n = 0; n < c.N; n += 2) problem.set_bits(n, 25 * n / 2 % 512, 0x7);
+  expect_reference(GetParam().name, dynamic ? run_sparse24<true> : run_sparse24<false>,
+                   dynamic ? sparse24_dynamic_mm_ref : sparse24_mm_ref, problem);
+}
+INSTANTIATE_TEST_SUITE_P(Operators, Violations, testing::ValuesIn(operators + 2, operators + 5),
+                         [](const testing::TestParamInfo<Operator>& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(Operators, MmMma, testing::ValuesIn(operators),
                          [](const testing::TestParamInfo<Operator>& info) { return info.param.name; });
 
 }  // namespace
