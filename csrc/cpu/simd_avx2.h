@@ -7,10 +7,25 @@
 
 #include <cstdint>
 
+#include "csrc/spec/float8.h"
 #include "csrc/spec/float_types.h"
 
 namespace torchao_ops {
 namespace {
+
+// Sixteen e4m3fn codes as fp16 numbers, NaN included: moved to fp16's place they are e4m3fn_of_half times too small, which the caller makes up for.
+constexpr float e4m3fn_of_half = 256.0f;
+TORCHAO_OPS_INLINE __m256i to_half(const Float8E4m3fn* p) {
+  const __m256i words = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));  // the sign in bits 7 to 15
+  const __m256i numbers = _mm256_and_si256(_mm256_slli_epi16(words, 7), _mm256_set1_epi16(static_cast<int16_t>(0xbf80)));
+  // The last code of each sign, and no other one, carries into the highest bit of the exponent, and with it set is fp16's NaN.
+  const __m256i carry = _mm256_and_si256(_mm256_add_epi16(numbers, _mm256_set1_epi16(0x80)), _mm256_set1_epi16(0x4000));
+  return _mm256_or_si256(numbers, carry);
+}
+// e5m2 codes are the upper bytes of fp16 numbers.
+TORCHAO_OPS_INLINE __m256i to_half(const Float8E5m2* p) {
+  return _mm256_slli_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 8);
+}
 
 struct Avx2 {
   static constexpr int lanes = 8;
@@ -52,6 +67,12 @@ struct Avx2 {
   TORCHAO_OPS_INLINE static Int zero_bits() { return _mm256_setzero_si256(); }
   TORCHAO_OPS_INLINE static Int max_unsigned(Int a, Int b) { return _mm256_max_epu32(a, b); }
   TORCHAO_OPS_INLINE static Int magnitude_bits(Float a) { return bit_and(_mm256_castps_si256(a), 0x7fffffffu); }
+  // 2^e of numbers whose binary exponent is e; 0 of subnormal ones, Inf of Inf and NaN.
+  TORCHAO_OPS_INLINE static Float power_of(Float a) { return _mm256_castsi256_ps(bit_and(_mm256_castps_si256(a), 0x7f800000u)); }
+  // a, which is zero or has the sign already, with the sign.
+  TORCHAO_OPS_INLINE static Float with_sign_of(Float sign, Float a) {
+    return _mm256_or_ps(a, _mm256_and_ps(sign, _mm256_set1_ps(-0.0f)));
+  }
   TORCHAO_OPS_INLINE static void store_bits(void* p, Int a) { _mm256_storeu_si256(static_cast<__m256i*>(p), a); }
 
   // Past the caches; p is aligned to the vector.
@@ -64,6 +85,17 @@ struct Avx2 {
   TORCHAO_OPS_INLINE static Float load(const BFloat16* p) {
     const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+  }
+
+  // 8-bit floats, exactly, subnormals and NaN included: as to_half, of eight.
+  TORCHAO_OPS_INLINE static Float load(const Float8E4m3fn* p) {
+    const __m128i words = _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    const __m128i numbers = _mm_and_si128(_mm_slli_epi16(words, 7), _mm_set1_epi16(static_cast<int16_t>(0xbf80)));
+    const __m128i carry = _mm_and_si128(_mm_add_epi16(numbers, _mm_set1_epi16(0x80)), _mm_set1_epi16(0x4000));
+    return mul(_mm256_cvtph_ps(_mm_or_si128(numbers, carry)), set(e4m3fn_of_half));
+  }
+  TORCHAO_OPS_INLINE static Float load(const Float8E5m2* p) {
+    return _mm256_cvtph_ps(_mm_slli_epi16(_mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))), 8));
   }
 
   TORCHAO_OPS_INLINE static void store(float* p, Float a) { _mm256_storeu_ps(p, a); }
@@ -200,6 +232,19 @@ TORCHAO_OPS_INLINE void convert(const void* data, FloatType type, int64_t begin,
     case FloatType::f16: convert<V>(static_cast<const Half*>(data) + begin, count, out); return;
     case FloatType::bf16: convert<V>(static_cast<const BFloat16*>(data) + begin, count, out); return;
   }
+}
+
+// Lanes rounded to numbers of an 8-bit type T, as from_float of float8.h rounds: to nearest even, saturating, NaN kept, and the sign of zero.
+template <class V, class T>
+TORCHAO_OPS_INLINE typename V::Float round_to_float8(typename V::Float a) {
+  constexpr bool e4m3fn = T::largest == Float8E4m3fn::largest;
+  constexpr float smallest_normal = e4m3fn ? 0x1p-6f : 0x1p-14f;
+  // 1.5 * 2^(e + 23 - mantissa bits): added to a number of exponent e, it puts the grid of the type at fp32's last mantissa bit.
+  constexpr float magic = e4m3fn ? 0x1.8p20f : 0x1.8p21f;
+  // min and max give their second operand if one is NaN.
+  const typename V::Float clamped = V::max(V::set(-T::largest), V::min(V::set(T::largest), a));
+  const typename V::Float shift = V::mul(V::max(V::power_of(clamped), V::set(smallest_normal)), V::set(magic));
+  return V::with_sign_of(a, V::sub(V::add(clamped, shift), shift));
 }
 
 }  // namespace

@@ -68,9 +68,15 @@ struct Avx512 {
   TORCHAO_OPS_INLINE static Int shift_right(Int a, int bits) { return _mm512_srli_epi32(a, static_cast<unsigned>(bits)); }
   TORCHAO_OPS_INLINE static Int max_unsigned(Int a, Int b) { return _mm512_max_epu32(a, b); }
   TORCHAO_OPS_INLINE static Int magnitude_bits(Float a) { return bit_and(_mm512_castps_si512(a), 0x7fffffffu); }
+  TORCHAO_OPS_INLINE static Float power_of(Float a) { return _mm512_castsi512_ps(bit_and(_mm512_castps_si512(a), 0x7f800000u)); }
+  TORCHAO_OPS_INLINE static Float with_sign_of(Float sign, Float a) {
+    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(a), bit_and(_mm512_castps_si512(sign), 0x80000000u)));
+  }
 
   TORCHAO_OPS_INLINE static Float load(const float* p) { return _mm512_loadu_ps(p); }
   TORCHAO_OPS_INLINE static void store(float* p, Float a) { _mm512_storeu_ps(p, a); }
+  TORCHAO_OPS_INLINE static Float load(const Float8E4m3fn* p) { return mul(_mm512_cvtph_ps(to_half(p)), set(e4m3fn_of_half)); }
+  TORCHAO_OPS_INLINE static Float load(const Float8E5m2* p) { return _mm512_cvtph_ps(to_half(p)); }
   // Two-byte types go through the halves: nothing that is done often.
   template <class T>
   TORCHAO_OPS_INLINE static Float load(const T* p) {

@@ -99,6 +99,13 @@ inline simde__m512 permutevar_ps(simde__m512 a, simde__m512i index) {
   return result;
 }
 
+inline simde__m512 cvtph_ps(__m256i a) {
+  const __m256 halves[2] = {_mm256_cvtph_ps(_mm256_castsi256_si128(a)), _mm256_cvtph_ps(_mm256_extracti128_si256(a, 1))};
+  simde__m512 result;
+  std::memcpy(&result, halves, sizeof(halves));
+  return result;
+}
+
 // Faults where the instruction would.
 inline void stream_si512(void* p, simde__m512i a) {
   if (reinterpret_cast<uintptr_t>(p) % sizeof(a) != 0) std::abort();
@@ -114,5 +121,6 @@ inline void stream_si512(void* p, simde__m512i a) {
 #define _mm512_cvtepi32_epi16(a) avx512_host::cvtepi32_epi16(a)
 #define _mm512_maskz_expand_epi16(mask, a) avx512_host::maskz_expand_epi16(mask, a)
 #define _mm512_cvtepi32_ps(a) avx512_host::cvtepi32_ps(a)
+#define _mm512_cvtph_ps(a) avx512_host::cvtph_ps(a)
 #define _mm512_cvtps_epi32(a) avx512_host::cvtps_epi32(a)
 #define _mm512_stream_si512(p, a) avx512_host::stream_si512(p, a)
