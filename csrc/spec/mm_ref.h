@@ -17,8 +17,9 @@ std::vector<double> activations(const MmArgs& mm, int64_t K) {
   return x;
 }
 
-// The same after dynamic quantization: q * scale.
-[[maybe_unused]] std::vector<double> quantized_activations(const MmArgs& mm, int64_t K) {
+// The same after dynamic quantization: q * scale, scale = max|x| / largest and q = round(x / scale).
+template <class Round>
+std::vector<double> quantized_activations(const MmArgs& mm, int64_t K, float largest, const Round& round) {
   std::vector<double> x = activations(mm, K);
   for (int64_t m = 0; m < mm.M; ++m) {
     float max_magnitude = 0;
@@ -28,14 +29,17 @@ std::vector<double> activations(const MmArgs& mm, int64_t K) {
       finite = finite && is_finite(value);
       max_magnitude = std::fmax(max_magnitude, std::fabs(value));
     }
-    const float scale = max_magnitude / 127.0f;
+    const float scale = max_magnitude / largest;
     if (!finite || scale == 0.0f) continue;
-    for (int64_t k = 0; k < K; ++k) {
-      const float q = std::nearbyint(static_cast<float>(x[m * K + k]) / scale);
-      x[m * K + k] = double{std::fmin(std::fmax(q, -127.0f), 127.0f)} * scale;
-    }
+    for (int64_t k = 0; k < K; ++k) x[m * K + k] = double{round(static_cast<float>(x[m * K + k]) / scale)} * scale;
   }
   return x;
+}
+
+// To int8.
+[[maybe_unused]] std::vector<double> quantized_activations(const MmArgs& mm, int64_t K) {
+  return quantized_activations(mm, K, 127.0f,
+                               [](float value) { return std::fmin(std::fmax(std::nearbyint(value), -127.0f), 127.0f); });
 }
 
 template <class Weight>
