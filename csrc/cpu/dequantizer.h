@@ -89,12 +89,13 @@ class Dequantizer {
     }
   }
 
- private:
+ protected:
   TORCHAO_OPS_INLINE typename V::Float numbers(const uint8_t* p, typename V::Float scale, typename V::Float zero_point) const {
     const typename V::Float code = load_codes<V>(w_, p);
     return V::mul(Weight::has_zero_points ? V::sub(code, zero_point) : code, scale);
   }
 
+ private:
   // Every group begins at a whole byte, and int4 ones, but for the last, end at a whole vector.
   template <class T>
   TORCHAO_OPS_INLINE void in_vectors(int64_t row, T* out) const {

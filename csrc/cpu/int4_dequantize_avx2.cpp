@@ -5,7 +5,7 @@
 namespace torchao_ops {
 
 Status int4_dequantize_avx2(const Int4DequantizeArgs& args, const Parallel& parallel) {
-  return dequantize_rows<Avx2>(args, parallel);
+  return dequantize_rows<Avx2>(args.weight, args.out, args.out_type, parallel);
 }
 
 }  // namespace torchao_ops

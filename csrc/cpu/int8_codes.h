@@ -1,6 +1,7 @@
 // How int8 codes become numbers in vector registers. Widened, they come in the order in which they lie in memory.
 #pragma once
 
+#include "csrc/cpu/byte_codes.h"
 #include "csrc/cpu/decode.h"
 #include "csrc/cpu/int8_mm.h"
 #include "csrc/cpu/simd_avx2.h"
@@ -8,31 +9,15 @@
 namespace torchao_ops {
 namespace {
 
-// For Decode, any ISA with fp32 multiply-add. Codes are exact in fp32.
-template <class V>
-struct Int8CodesFp32 {
-  using Args = Int8MmArgs;
-  using Vector = V;
-  using Activation = float;
-  using Chunk = const uint8_t*;
-  using Numbers = typename V::Float;
-  using Sum = typename V::Float;
-  static constexpr bool quantizes = false, uses_lane_sums = false, exact_rows = false;
-  static constexpr int64_t chunk_k = 32, max_step = 8;  // 256 k: errors stay below those of a dense fp32 product
-  static constexpr int parts = chunk_k / V::lanes;
-
-  TORCHAO_OPS_INLINE static void place(const float* chunk, float* out, int64_t stride, float*) {
-    for (int j = 0; j < parts; ++j) V::store(out + j * stride, V::load(chunk + j * V::lanes));
+// Codes are exact in fp32 and in bf16.
+struct Int8Loader {
+  template <class V>
+  TORCHAO_OPS_INLINE static typename V::Float load(const uint8_t* p) {
+    return V::int8_codes(p);
   }
-  TORCHAO_OPS_INLINE static Chunk load(const uint8_t* p) { return p; }
-  TORCHAO_OPS_INLINE static Numbers numbers(Chunk codes, int part) { return V::int8_codes(codes + part * V::lanes); }
-  TORCHAO_OPS_INLINE static typename V::Float load_activations(const float* p) { return V::load(p); }
-  TORCHAO_OPS_INLINE static Sum start(typename V::Float) { return V::zero(); }
-  TORCHAO_OPS_INLINE static Sum add_product(Sum sum, Numbers numbers, typename V::Float x) {
-    return V::accumulate(sum, numbers, x);
-  }
-  TORCHAO_OPS_INLINE static typename V::Float finish(Sum sum, typename V::Float, typename V::Float) { return sum; }
 };
+template <class V>
+using Int8CodesFp32 = ByteCodesFp32<V, Int8MmArgs, Int8Loader>;
 
 // For Decode with int8 activations, without an instruction that adds four products of bytes and cannot saturate: both operands as 16-bit integers,
 // whose products vpmaddwd adds exactly in pairs. (vpmaddubsw saturates: 2 * 128 * 127 > 32767 with an unsigned operand of 8 bits.)

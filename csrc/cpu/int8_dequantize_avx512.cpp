@@ -5,7 +5,7 @@
 namespace torchao_ops {
 
 Status int8_dequantize_avx512(const Int8DequantizeArgs& args, const Parallel& parallel) {
-  return dequantize_rows<Avx512>(args, parallel);
+  return dequantize_rows<Avx512>(args.weight, args.out, args.out_type, parallel);
 }
 
 }  // namespace torchao_ops

@@ -34,22 +34,6 @@ TORCHAO_OPS_INLINE void multiply_rows(const float* x, int64_t count, const float
   block(1, tile_times_panel<Tile, 1, 2>);
 }
 
-// `count` numbers to y[begin ...].
-template <class V, class T>
-TORCHAO_OPS_INLINE void store_numbers(const float* numbers, int64_t count, T* y) {
-  int64_t i = 0;
-  for (; i + V::lanes <= count; i += V::lanes) V::store(y + i, V::load(numbers + i));
-  for (; i < count; ++i) from_float(numbers[i], y + i);
-}
-template <class V>
-TORCHAO_OPS_INLINE void store_numbers(const float* numbers, int64_t count, void* y, FloatType type, int64_t begin) {
-  switch (type) {
-    case FloatType::f32: store_numbers<V>(numbers, count, static_cast<float*>(y) + begin); return;
-    case FloatType::f16: store_numbers<V>(numbers, count, static_cast<Half*>(y) + begin); return;
-    case FloatType::bf16: store_numbers<V>(numbers, count, static_cast<BFloat16*>(y) + begin); return;
-  }
-}
-
 template <class V, class Dequantizer, class Weight>
 TORCHAO_OPS_INLINE Status mm_transposed(const MmArgs& args, const Weight& weight, const Parallel& parallel) {
   using Tile = Fp32Tile<V>;

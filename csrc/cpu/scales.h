@@ -3,6 +3,7 @@
 
 #include "csrc/cpu/simd_avx2.h"
 #include "csrc/spec/formats.h"
+#include "csrc/spec/fp8.h"
 
 namespace torchao_ops {
 namespace {
@@ -22,6 +23,16 @@ TORCHAO_OPS_INLINE void expand_scales(const int4::Weight& w, int64_t n, float* s
 template <class V>
 TORCHAO_OPS_INLINE void expand_scales(const int8::Weight& w, int64_t n, float* scale, float*) {
   convert<V>(w.scale, w.scale_type, n * w.scale_row_stride, group_count(w.K, w.group_size), scale);
+}
+
+template <class V>
+TORCHAO_OPS_INLINE void expand_scales(const fp8::Weight& w, int64_t n, float* scale, float*) {
+  const int64_t G = group_count(w.K, w.group_size);
+  if (w.scale_column_stride == 1) {
+    convert<V>(w.scale, w.scale_type, n / w.row_block * w.scale_row_stride, G, scale);
+  } else {
+    for (int64_t g = 0; g < G; ++g) scale[g] = w.scale_at(n, g);
+  }
 }
 
 // absmax of blocks [begin, begin + count).

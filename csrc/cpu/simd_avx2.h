@@ -234,6 +234,22 @@ TORCHAO_OPS_INLINE void convert(const void* data, FloatType type, int64_t begin,
   }
 }
 
+// `count` numbers to y[begin ...].
+template <class V, class T>
+TORCHAO_OPS_INLINE void store_numbers(const float* numbers, int64_t count, T* y) {
+  int64_t i = 0;
+  for (; i + V::lanes <= count; i += V::lanes) V::store(y + i, V::load(numbers + i));
+  for (; i < count; ++i) from_float(numbers[i], y + i);
+}
+template <class V>
+TORCHAO_OPS_INLINE void store_numbers(const float* numbers, int64_t count, void* y, FloatType type, int64_t begin) {
+  switch (type) {
+    case FloatType::f32: store_numbers<V>(numbers, count, static_cast<float*>(y) + begin); return;
+    case FloatType::f16: store_numbers<V>(numbers, count, static_cast<Half*>(y) + begin); return;
+    case FloatType::bf16: store_numbers<V>(numbers, count, static_cast<BFloat16*>(y) + begin); return;
+  }
+}
+
 // Lanes rounded to numbers of an 8-bit type T, as from_float of float8.h rounds: to nearest even, saturating, NaN kept, and the sign of zero.
 template <class V, class T>
 TORCHAO_OPS_INLINE typename V::Float round_to_float8(typename V::Float a) {

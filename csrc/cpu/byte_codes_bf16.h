@@ -1,10 +1,9 @@
-// int8 codes and weights as bf16 numbers.
+// Codes of a byte each, and weights of such codes, as bf16 numbers: byte_codes.h.
 #pragma once
 
 #include "csrc/cpu/bf16_dot.h"
 #include "csrc/cpu/decode.h"
 #include "csrc/cpu/dequantizer.h"
-#include "csrc/cpu/int8_mm.h"
 #include "csrc/cpu/simd_avx512.h"
 
 namespace torchao_ops {
@@ -22,9 +21,10 @@ TORCHAO_OPS_INLINE __m512i to_bf16(__m512 low, __m512 high) {
 #endif
 }
 
-// For Decode. Codes are exact in bf16.
-struct Int8CodesBf16 {
-  using Args = Int8MmArgs;
+// For Decode, of codes whose numbers are exact in bf16.
+template <class ArgsOf, class Loader>
+struct ByteCodesBf16 {
+  using Args = ArgsOf;
   using Vector = Avx512;
   using Activation = BFloat16;
   using Chunk = const uint8_t*;
@@ -39,7 +39,7 @@ struct Int8CodesBf16 {
   }
   TORCHAO_OPS_INLINE static Chunk load(const uint8_t* p) { return p; }
   TORCHAO_OPS_INLINE static Numbers numbers(Chunk codes, int) {
-    return to_bf16(Avx512::int8_codes(codes), Avx512::int8_codes(codes + 16));
+    return to_bf16(Loader::template load<Avx512>(codes), Loader::template load<Avx512>(codes + 16));
   }
   TORCHAO_OPS_INLINE static __m512i load_activations(const BFloat16* p) { return Avx512::load_bits(p); }
   TORCHAO_OPS_INLINE static Sum start(__m512) { return Avx512::zero(); }
@@ -48,17 +48,18 @@ struct Int8CodesBf16 {
 };
 
 // Dequantizer for bf16, 32 weights at a time.
-class Int8DequantizerBf16 : public Dequantizer<Avx512, int8::Weight> {
+template <class Weight>
+class DequantizerBf16 : public Dequantizer<Avx512, Weight> {
  public:
-  using Dequantizer<Avx512, int8::Weight>::Dequantizer;
+  using Dequantizer<Avx512, Weight>::Dequantizer;
 
   TORCHAO_OPS_INLINE void dequantize(int64_t row, BFloat16* out) const {
-    prefetch_next(row);
-    const uint8_t* p = codes(row);
-    for_each_group(row, [&](int64_t begin, int64_t end, float group_scale, float) {
+    this->prefetch_next(row);
+    const uint8_t* p = this->codes(row);
+    this->for_each_group(row, [&](int64_t begin, int64_t end, float group_scale, float) {
       const __m512 scale = Avx512::set(group_scale);
       auto weights = [&](const uint8_t* from) {
-        return to_bf16(Avx512::mul(Avx512::int8_codes(from), scale), Avx512::mul(Avx512::int8_codes(from + 16), scale));
+        return to_bf16(this->numbers(from, scale, Avx512::zero()), this->numbers(from + 16, scale, Avx512::zero()));
       };
       const int64_t vectors = (end - begin) / 32, left = (end - begin) % 32;
       for (int64_t v = 0; v < vectors; ++v, p += 32, out += 32) Avx512::store_bits(out, weights(p));
