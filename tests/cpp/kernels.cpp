@@ -38,6 +38,11 @@
 #include "csrc/cuda/sparse24_prune.h"
 #include "tests/cpp/cuda_kernels.h"
 #else
+#include "csrc/cpu/fp8_dequantize.h"
+#include "csrc/cpu/fp8_dynamic_mm.h"
+#include "csrc/cpu/fp8_mm.h"
+#include "csrc/cpu/fp8_quantize.h"
+#include "csrc/cpu/fp8_scaled_mm.h"
 #include "csrc/cpu/int4_dequantize.h"
 #include "csrc/cpu/int4_dynamic_mm.h"
 #include "csrc/cpu/int4_mm.h"
@@ -213,6 +218,44 @@ const Sparse24MmKernel all_sparse24_dynamic_mm[] = {
 };
 
 #else
+
+const Fp8MmKernel all_fp8_mm[] = {
+    {"fp8_mm", Needs::dispatch, nullptr, fp8_mm, batch_invariant()},
+    {"fp8_mm_scalar", Needs::scalar, nullptr, fp8_mm_scalar},
+    {"fp8_mm_decode_avx2", Needs::avx2, supports_fp8_mm_decode, fp8_mm_decode_avx2},
+    {"fp8_mm_prefill_avx2", Needs::avx2, nullptr, fp8_mm_prefill_avx2},
+    {"fp8_mm_decode_avx512", Needs::avx512, supports_fp8_mm_decode, fp8_mm_decode_avx512},
+    {"fp8_mm_prefill_avx512", Needs::avx512, nullptr, fp8_mm_prefill_avx512},
+    {"fp8_mm_decode_avx512_bf16", Needs::avx512_bf16, supports_fp8_mm_decode_bf16, fp8_mm_decode_avx512_bf16},
+    {"fp8_mm_prefill_avx512_bf16", Needs::avx512_bf16, supports_fp8_mm_prefill_bf16, fp8_mm_prefill_avx512_bf16},
+};
+
+const Fp8MmKernel all_fp8_dynamic_mm[] = {
+    {"fp8_dynamic_mm", Needs::dispatch, nullptr, fp8_dynamic_mm, batch_invariant()},
+    {"fp8_dynamic_mm_scalar", Needs::scalar, nullptr, fp8_dynamic_mm_scalar},
+    {"fp8_dynamic_mm_avx2", Needs::avx2, nullptr, fp8_dynamic_mm_avx2, batch_invariant()},
+    {"fp8_dynamic_mm_avx512", Needs::avx512, nullptr, fp8_dynamic_mm_avx512, batch_invariant()},
+};
+
+const Fp8ScaledMmKernel all_fp8_scaled_mm[] = {
+    {"fp8_scaled_mm", Needs::dispatch, nullptr, fp8_scaled_mm, batch_invariant()},
+    {"fp8_scaled_mm_scalar", Needs::scalar, nullptr, fp8_scaled_mm_scalar},
+    {"fp8_scaled_mm_avx2", Needs::avx2, nullptr, fp8_scaled_mm_avx2, batch_invariant()},
+    {"fp8_scaled_mm_avx512", Needs::avx512, nullptr, fp8_scaled_mm_avx512, batch_invariant()},
+};
+
+const Fp8QuantizeKernel all_fp8_quantize[] = {
+    {"fp8_quantize", Needs::dispatch, nullptr, fp8_quantize},
+    {"fp8_quantize_scalar", Needs::scalar, nullptr, fp8_quantize_scalar},
+    {"fp8_quantize_avx2", Needs::avx2, nullptr, fp8_quantize_avx2},
+};
+
+const Fp8DequantizeKernel all_fp8_dequantize[] = {
+    {"fp8_dequantize", Needs::dispatch, nullptr, fp8_dequantize},
+    {"fp8_dequantize_scalar", Needs::scalar, nullptr, fp8_dequantize_scalar},
+    {"fp8_dequantize_avx2", Needs::avx2, nullptr, fp8_dequantize_avx2},
+    {"fp8_dequantize_avx512", Needs::avx512, nullptr, fp8_dequantize_avx512},
+};
 
 const Int4MmKernel all_int4_mm[] = {
     {"int4_mm", Needs::dispatch, nullptr, int4_mm, batch_invariant()},
@@ -429,6 +472,13 @@ auto runnable(const Table& table) {
 
 }  // namespace
 
+#ifndef TORCHAO_OPS_TEST_CUDA
+std::vector<Fp8MmKernel> fp8_mm_kernels() { return runnable(all_fp8_mm); }
+std::vector<Fp8MmKernel> fp8_dynamic_mm_kernels() { return runnable(all_fp8_dynamic_mm); }
+std::vector<Fp8ScaledMmKernel> fp8_scaled_mm_kernels() { return runnable(all_fp8_scaled_mm); }
+std::vector<Fp8QuantizeKernel> fp8_quantize_kernels() { return runnable(all_fp8_quantize); }
+std::vector<Fp8DequantizeKernel> fp8_dequantize_kernels() { return runnable(all_fp8_dequantize); }
+#endif
 std::vector<Int4MmKernel> int4_mm_kernels() { return runnable(all_int4_mm); }
 std::vector<Int4MmKernel> int4_dynamic_mm_kernels() { return runnable(all_int4_dynamic_mm); }
 std::vector<Int4QuantizeKernel> int4_quantize_kernels() { return runnable(all_int4_quantize); }

@@ -4,6 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "csrc/spec/fp8_dequantize.h"
+#include "csrc/spec/fp8_mm.h"
+#include "csrc/spec/fp8_quantize.h"
+#include "csrc/spec/fp8_scaled_mm.h"
 #include "csrc/spec/int4_dequantize.h"
 #include "csrc/spec/int4_mm.h"
 #include "csrc/spec/int4_quantize.h"
@@ -36,6 +40,10 @@ struct Kernel {
   bool batch_invariant = true;
 };
 
+using Fp8MmKernel = Kernel<Fp8MmArgs>;
+using Fp8ScaledMmKernel = Kernel<Fp8ScaledMmArgs>;
+using Fp8QuantizeKernel = Kernel<Fp8QuantizeArgs>;
+using Fp8DequantizeKernel = Kernel<Fp8DequantizeArgs>;
 using Int4MmKernel = Kernel<Int4MmArgs>;
 using Int4QuantizeKernel = Kernel<Int4QuantizeArgs>;
 using Int4DequantizeKernel = Kernel<Int4DequantizeArgs>;
@@ -53,6 +61,11 @@ using Sparse24MmKernel = Kernel<Sparse24MmArgs>;
 
 // The kernels of an operator that can run here: those that this CPU can execute, and the dispatcher. In a program that is built with
 // emulated AVX-512 (TORCHAO_OPS_EMULATE_AVX512): its AVX-512 kernels only. In one for CUDA (TORCHAO_OPS_TEST_CUDA): the CUDA kernels only.
+std::vector<Fp8MmKernel> fp8_mm_kernels();
+std::vector<Fp8MmKernel> fp8_dynamic_mm_kernels();
+std::vector<Fp8ScaledMmKernel> fp8_scaled_mm_kernels();
+std::vector<Fp8QuantizeKernel> fp8_quantize_kernels();
+std::vector<Fp8DequantizeKernel> fp8_dequantize_kernels();
 std::vector<Int4MmKernel> int4_mm_kernels();
 std::vector<Int4MmKernel> int4_dynamic_mm_kernels();
 std::vector<Int4QuantizeKernel> int4_quantize_kernels();

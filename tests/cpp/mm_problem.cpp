@@ -43,6 +43,8 @@ const char* name_of(sparse24::ValueType type) {
   return "";
 }
 
+const char* name_of(Float8Type type) { return type == Float8Type::e4m3fn ? "e4m3fn" : "e5m2"; }
+
 double unit_roundoff(FloatType type) {
   switch (type) {
     case FloatType::f32: return 0x1p-24;
@@ -58,7 +60,8 @@ std::string text_of(const MmCase& c) {
          " zero_point=" + optional_name(c.zero_point_type) + " bias=" + optional_name(c.bias_type) +
          " row_padding=" + std::to_string(c.row_padding) +
          (c.placement == Placement::ends_at_guard ? " buffers end at a guard page" : " buffers start at a guard page") +
-         " threads=" + std::to_string(c.threads) + (c.nested ? " nested" : "") + " values=" + name_of(c.value_type);
+         " threads=" + std::to_string(c.threads) + (c.nested ? " nested" : "") + " values=" + name_of(c.value_type) +
+         " float8=" + name_of(c.float8_type) + " row_block=" + std::to_string(c.row_block);
 }
 
 MmCase with_random_types(MmCase c, Random& random) {
@@ -71,6 +74,8 @@ MmCase with_random_types(MmCase c, Random& random) {
   c.threads = random.one_of<int64_t>({1, 1, 2, 3, 7});
   c.nested = random.integer(0, 1) == 0;
   c.value_type = static_cast<sparse24::ValueType>(random.integer(0, 4));
+  c.float8_type = random.one_of({Float8Type::e4m3fn, Float8Type::e5m2});
+  c.row_block = random.one_of<int64_t>({1, 1, 2, 7, 128, fp8::all});
   return c;
 }
 

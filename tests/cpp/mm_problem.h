@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "csrc/spec/formats.h"
+#include "csrc/spec/fp8.h"
 #include "csrc/spec/mm.h"
 #include "csrc/spec/parallel.h"
 #include "csrc/spec/sparse24.h"
@@ -21,6 +22,7 @@ namespace torchao_ops::test {
 
 const char* name_of(FloatType type);
 const char* name_of(sparse24::ValueType type);
+const char* name_of(Float8Type type);
 double unit_roundoff(FloatType type);  // largest relative error of round_to in the normal range: 2^-24, 2^-11, 2^-8
 
 struct MmCase {
@@ -32,6 +34,8 @@ struct MmCase {
   int64_t threads = 1;
   bool nested = false;  // nf4: whether absmax is itself quantized
   sparse24::ValueType value_type = sparse24::ValueType::f32;
+  Float8Type float8_type = Float8Type::e4m3fn;
+  int64_t row_block = 1;  // fp8: rows that share their scales
 
   int64_t G() const { return group_count(K, group_size); }
 };
