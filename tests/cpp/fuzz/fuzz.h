@@ -11,6 +11,7 @@
 
 #include "csrc/spec/float_types.h"
 #include "csrc/spec/formats.h"
+#include "csrc/spec/fp8.h"
 #include "csrc/spec/sparse24.h"
 
 namespace torchao_ops::test {
@@ -37,6 +38,8 @@ class Input {
       default: return 1 + below(140);
     }
   }
+  int64_t row_block() { return byte() % 2 == 0 ? 1 : group_size(); }
+  Float8Type float8_type() { return byte() % 2 == 0 ? Float8Type::e4m3fn : Float8Type::e5m2; }
   int64_t nf4_block_size() { return byte() % 8 == 0 ? int64_t{1} << 62 : int64_t{32} << byte() % 6; }
 
  private:
@@ -112,6 +115,44 @@ struct FuzzedInt8Weight {
   int64_t G;
   Block codes, scale;
   int8::Weight view;
+};
+
+// An fp8 matrix [N, K] whose two blocks it owns.
+struct FuzzedFp8Weight {
+  FuzzedFp8Weight(int64_t N, int64_t K, Input& input)
+      : group_size(input.group_size()),
+        row_block(input.row_block()),
+        padding(input.below(4)),
+        scale_type(input.float_type()),
+        type(input.float8_type()),
+        rows(ceil_div(N, row_block)),
+        G(group_count(K, group_size)),
+        by_columns(input.byte() % 2 == 0),
+        scale_stride((by_columns ? rows : G) + padding),
+        codes(N == 0 ? 0 : (N - 1) * (K + padding) + K, input),
+        scale(rows == 0 || G == 0 ? 0
+                                  : (((by_columns ? G : rows) - 1) * scale_stride + scale_stride - padding) * size_of(scale_type),
+              input),
+        view{codes.data(),
+             type,
+             K + padding,
+             scale.data(),
+             scale_type,
+             by_columns ? 1 : scale_stride,
+             by_columns ? scale_stride : 1,
+             N,
+             K,
+             row_block,
+             group_size} {}
+
+  int64_t group_size, row_block, padding;
+  FloatType scale_type;
+  Float8Type type;
+  int64_t rows, G;
+  bool by_columns;  // whether scales of a column are adjacent
+  int64_t scale_stride;
+  Block codes, scale;
+  fp8::Weight view;
 };
 
 // An nf4 weight [N, K] whose blocks it owns.
