@@ -24,8 +24,12 @@ Status sparse24_mm_prefill_avx2(const Sparse24MmArgs& args, const Parallel& para
 Status sparse24_mm_decode_avx512(const Sparse24MmArgs& args, const Parallel& parallel);
 Status sparse24_mm_prefill_avx512(const Sparse24MmArgs& args, const Parallel& parallel);
 
+// For bf16 activations on a CPU with AVX512_BF16. Rounds the weights to bf16, as they are in a dense bf16 product.
+bool supports_sparse24_mm_prefill_bf16(const Sparse24MmArgs& args);
+Status sparse24_mm_prefill_avx512_bf16(const Sparse24MmArgs& args, const Parallel& parallel);
+
 // For bf16 activations and values that are exact in bf16, on a CPU with AVX512_VBMI2 and AVX512_BF16.
-bool supports_sparse24_mm_vbmi2(const Sparse24MmArgs& args);
+bool supports_sparse24_mm_decode_vbmi2(const Sparse24MmArgs& args);
 Status sparse24_mm_decode_avx512_vbmi2(const Sparse24MmArgs& args, const Parallel& parallel);
 
 }  // namespace torchao_ops

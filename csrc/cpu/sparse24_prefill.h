@@ -13,7 +13,7 @@
 //   block_quads        quads of a list, a multiple of 8
 //   max_vectors        of the rows of x in a panel, so that a block of it stays in the first-level cache
 //   place(r, panel, out)     the words of two quads for eight rows of x, from r[k][row]; words lie `panel` apart
-//   list(choices, values, scale, panel, words, places)   of block_quads quads; places in bytes
+//   list(choices, values, scale, panel, words, places)   of block_quads quads; places in bytes. Whether it can treat these numbers
 //   broadcast(word), dot(sum, x, word), add(sum, sum);  number(sum) as fp32
 #pragma once
 
@@ -167,8 +167,9 @@ class Sparse24Prefill {
       for (int64_t n = 0; n < columns; ++n) {
         const Stored* values = rows[n].chunk(b, full_blocks_, block_values);
         for (int64_t i = 0; i < block_values; i += 64 / int64_t{sizeof(Stored)}) __builtin_prefetch(values + block_values + i);
-        Tile::list(rows[n].marks + b * block_k / 8, values, Activations::quantizes ? 1.0f : rows[n].scale, panel_,
-                   words + n * steps, places + n * steps);
+        const bool usable = Tile::list(rows[n].marks + b * block_k / 8, values, Activations::quantizes ? 1.0f : rows[n].scale,
+                                       panel_, words + n * steps, places + n * steps);
+        rows[n].usable = rows[n].usable && usable;
       }
       for (int64_t p = 0; p < panels; ++p) {
         const float* x = x_.get() + ((panel_begin + p) * blocks_ + b) * block_words * panel_;

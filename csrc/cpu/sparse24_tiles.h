@@ -20,7 +20,7 @@ struct Sparse24Fp32Tile {
     for (int k = 0; k < 8; ++k) Avx2::store(out + k * panel, r[k]);
   }
   template <class T>
-  TORCHAO_OPS_INLINE static void list(const uint8_t* choices, const T* values, float scale, int64_t panel, int32_t* words,
+  TORCHAO_OPS_INLINE static bool list(const uint8_t* choices, const T* values, float scale, int64_t panel, int32_t* words,
                                       uint32_t* places) {
     const __m256 scales = Avx2::set(scale);
     const __m256i row_bytes = _mm256_set1_epi32(static_cast<int>(4 * panel)),
@@ -34,6 +34,7 @@ struct Sparse24Fp32Tile {
       Avx2::store(reinterpret_cast<float*>(words + i), Avx2::mul(load_values_avx2(values + i), scales));
       quads = _mm256_add_epi32(quads, _mm256_set1_epi32(16));
     }
+    return true;
   }
   TORCHAO_OPS_INLINE static Sum zero() { return V::zero(); }
   TORCHAO_OPS_INLINE static Sum load(const float* p) { return V::load(p); }
@@ -46,32 +47,23 @@ struct Sparse24Fp32Tile {
   TORCHAO_OPS_INLINE static Sum dot(Sum sum, const float* x, typename V::Float word) { return V::fma(V::load(x), word, sum); }
 };
 
-// Exact products of int8 with int8 as 16-bit integers, of both numbers of a quad at once. Which two of x they belong to is one of six pairs, and the
-// panel has a word for each.
-template <class V>
-struct Sparse24Int16Tile {
-  using Vector = V;
-  using Sum = typename V::Int;
+// What tiles of 16-bit numbers share, which multiply both numbers of a quad at once. Which two of x they belong to is one of six pairs, and the panel has
+// a word for each.
+struct PairsOfQuads {
   static constexpr int64_t steps_per_quad = 1, words_per_quad = 6, block_quads = 16;
-  static constexpr int max_vectors = 64 / V::lanes;         // 64 k of 64 rows are 24 KiB
-  static constexpr int max_sums = V::lanes == 8 ? 12 : 28;  // of 16 or 32 registers
+  static constexpr int64_t max_rows = 64;  // 64 k of 64 rows are 24 KiB
 
-  TORCHAO_OPS_INLINE static void place(const Avx2::Float (&r)[8], int64_t panel, float* out) {
-    for (int quad = 0; quad < 2; ++quad) {
-      __m256i low[4], high[4];
+  // From eight numbers of eight rows, in the low halves of 32-bit lanes.
+  TORCHAO_OPS_INLINE static void place(const __m256i (&r)[8], int64_t panel, float* out) {
+    for (int quad = 0; quad < 8; quad += 4) {
       for (int i = 0; i < 4; ++i) {
-        const __m256i q = Avx2::to_int(r[4 * quad + i]);
-        low[i] = Avx2::bit_and(q, 0xffffu);
-        high[i] = _mm256_slli_epi32(q, 16);
-      }
-      for (int i = 0; i < 4; ++i) {
-        for (int j = i + 1; j < 4; ++j, out += panel) Avx2::store_bits(out, _mm256_or_si256(low[i], high[j]));
+        for (int j = i + 1; j < 4; ++j, out += panel) {
+          Avx2::store_bits(out, _mm256_or_si256(Avx2::bit_and(r[quad + i], 0xffffu), _mm256_slli_epi32(r[quad + j], 16)));
+        }
       }
     }
   }
-  template <class T>
-  TORCHAO_OPS_INLINE static void list(const uint8_t* choices, const T* values, float, int64_t panel, int32_t* words,
-                                      uint32_t* places) {
+  TORCHAO_OPS_INLINE static void list_places(const uint8_t* choices, int64_t panel, uint32_t* places) {
     // Of each choice: which pair it is, as place has them.
     const __m256i pair_of_choice =
         _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0, 0, 2, 4, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0, 0, 2, 4, 5, 0);
@@ -85,9 +77,29 @@ struct Sparse24Int16Tile {
       const __m256i pairs =
           _mm256_shuffle_epi8(pair_of_choice, choice);  // the upper three bytes of each lane are choice 0, which is pair 0
       Avx2::store_bits(places + i, _mm256_mullo_epi32(_mm256_add_epi32(quads, pairs), row_bytes));
-      Avx2::store_bits(words + i, Avx2::widen(values + 2 * i));
       quads = _mm256_add_epi32(quads, _mm256_set1_epi32(48));
     }
+  }
+};
+
+// Exact products of int8 with int8 as 16-bit integers.
+template <class V>
+struct Sparse24Int16Tile : PairsOfQuads {
+  using Vector = V;
+  using Sum = typename V::Int;
+  static constexpr int max_vectors = max_rows / V::lanes;
+  static constexpr int max_sums = V::lanes == 8 ? 12 : 28;  // of 16 or 32 registers
+
+  TORCHAO_OPS_INLINE static void place(const Avx2::Float (&r)[8], int64_t panel, float* out) {
+    __m256i q[8];
+    for (int k = 0; k < 8; ++k) q[k] = Avx2::to_int(r[k]);
+    PairsOfQuads::place(q, panel, out);
+  }
+  TORCHAO_OPS_INLINE static bool list(const uint8_t* choices, const int8_t* values, float, int64_t panel, int32_t* words,
+                                      uint32_t* places) {
+    list_places(choices, panel, places);
+    for (int64_t i = 0; i < block_quads; i += 8) Avx2::store_bits(words + i, Avx2::widen(values + 2 * i));
+    return true;
   }
   TORCHAO_OPS_INLINE static Sum zero() { return V::zero_bits(); }
   TORCHAO_OPS_INLINE static Sum load(const float* p) { return V::load_bits(p); }

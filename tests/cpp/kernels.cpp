@@ -384,7 +384,8 @@ const Sparse24MmKernel all_sparse24_mm[] = {
     {"sparse24_mm_prefill_avx2", Needs::avx2, nullptr, sparse24_mm_prefill_avx2},
     {"sparse24_mm_decode_avx512", Needs::avx512, nullptr, sparse24_mm_decode_avx512},
     {"sparse24_mm_prefill_avx512", Needs::avx512, nullptr, sparse24_mm_prefill_avx512},
-    {"sparse24_mm_decode_avx512_vbmi2", Needs::avx512_vbmi2, supports_sparse24_mm_vbmi2, sparse24_mm_decode_avx512_vbmi2},
+    {"sparse24_mm_prefill_avx512_bf16", Needs::avx512_bf16, supports_sparse24_mm_prefill_bf16, sparse24_mm_prefill_avx512_bf16},
+    {"sparse24_mm_decode_avx512_vbmi2", Needs::avx512_vbmi2, supports_sparse24_mm_decode_vbmi2, sparse24_mm_decode_avx512_vbmi2},
 };
 
 const Sparse24MmKernel all_sparse24_dynamic_mm[] = {
