@@ -6,7 +6,7 @@
 # The library asks nothing of CUDA from the machine that loads it: the runtime is linked statically and opens the driver at the first call, and
 # cuBLASLt and torch's current stream are looked up when a call needs them (csrc/cuda/gemm.cpp, csrc/ops/cuda.cpp).
 
-set(TORCHAO_OPS_CUDA_SOURCES csrc/cuda/device.cu csrc/cuda/gemm.cpp csrc/cuda/int8_dynamic_mm_prefill.cu csrc/cuda/mm_mma.cpp
+set(TORCHAO_OPS_CUDA_SOURCES csrc/cuda/cusparselt.cpp csrc/cuda/device.cu csrc/cuda/gemm.cpp csrc/cuda/int8_dynamic_mm_prefill.cu csrc/cuda/mm_mma.cpp
   csrc/cuda/quantize_activations.cu)
 foreach(format int4 int8)
   foreach(file quantize dequantize mm dynamic_mm mm_mma mm_mma_bf16 mm_mma_f16 mm_mma_int8 mm_simt mm_prefill)
@@ -16,7 +16,8 @@ endforeach()
 foreach(file quantize quantize_absmax dequantize mm mm_mma mm_mma_bf16 mm_mma_f16 mm_simt mm_prefill mm_transposed)
   list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/nf4_${file}.cu)
 endforeach()
-foreach(file prune compress decompress violation mm dynamic_mm mm_mma mm_mma_bf16 mm_mma_f16 mm_mma_int8 mm_simt mm_prefill)
+foreach(file prune compress decompress violation mm dynamic_mm mm_mma mm_mma_bf16 mm_mma_f16 mm_mma_int8 mm_simt mm_prefill
+    cusparselt)
   list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/sparse24_${file}.cu)
 endforeach()
 
@@ -78,6 +79,12 @@ mark_as_advanced(TORCHAO_OPS_CUBLASLT_INCLUDE_DIR)
 if(NOT TORCHAO_OPS_CUBLASLT_INCLUDE_DIR)
   torchao_ops_without_cuda("cublasLt.h was not found (TORCHAO_OPS_CUBLASLT_INCLUDE_DIR names its folder)")
 endif()
+# It comes with torch's packages only, and includes cusparse.h. Without it the library says at the call that it was built so.
+find_path(TORCHAO_OPS_CUSPARSELT_INCLUDE_DIR cusparseLt.h HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES}
+  PATHS ${TORCHAO_OPS_TORCH_DIR}/../nvidia/cusparselt/include)
+find_path(TORCHAO_OPS_CUSPARSE_INCLUDE_DIR cusparse.h HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES}
+  PATHS ${TORCHAO_OPS_TORCH_DIR}/../nvidia/cu13/include ${TORCHAO_OPS_TORCH_DIR}/../nvidia/cusparse/include)
+mark_as_advanced(TORCHAO_OPS_CUSPARSELT_INCLUDE_DIR TORCHAO_OPS_CUSPARSE_INCLUDE_DIR)
 find_package(CUDAToolkit REQUIRED)
 
 set(TORCHAO_OPS_BUILD_CUDA ON)
@@ -90,6 +97,13 @@ set_target_properties(torchao_ops_cuda PROPERTIES
 target_include_directories(torchao_ops_cuda PUBLIC ${PROJECT_SOURCE_DIR})
 target_include_directories(torchao_ops_cuda SYSTEM PRIVATE
   ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${TORCHAO_OPS_CUBLASLT_INCLUDE_DIR})
+if(TORCHAO_OPS_CUSPARSELT_INCLUDE_DIR AND TORCHAO_OPS_CUSPARSE_INCLUDE_DIR)
+  target_include_directories(torchao_ops_cuda SYSTEM PRIVATE
+    ${TORCHAO_OPS_CUSPARSELT_INCLUDE_DIR} ${TORCHAO_OPS_CUSPARSE_INCLUDE_DIR})
+  set_source_files_properties(csrc/cuda/cusparselt.cpp PROPERTIES COMPILE_DEFINITIONS TORCHAO_OPS_CUSPARSELT)
+else()
+  message(STATUS "CUDA kernels: without cuSPARSELt, cusparseLt.h was not found (TORCHAO_OPS_CUSPARSELT_INCLUDE_DIR names its folder)")
+endif()
 # As on the host: a product and a sum are fused only where a kernel says so.
 target_compile_options(torchao_ops_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false>)
 # A user of the objects is linked by the C++ compiler: without relocatable device code there is nothing for nvcc to link.

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "csrc/cuda/runtime_library.h"
+
 namespace torchao_ops::cuda {
 namespace {
 
@@ -29,24 +31,19 @@ struct CublasLt {
   decltype(&cublasLtMatrixLayoutDestroy) layout_destroy;
 };
 
-template <class Function>
-bool find(void* library, const char* name, Function* function) {
-  *function = reinterpret_cast<Function>(dlsym(library, name));
-  return *function != nullptr;
-}
-
 bool find_all(void* library, CublasLt* lt) {
-  return find(library, "cublasLtCreate", &lt->create) && find(library, "cublasLtGetStatusString", &lt->get_status_string) &&
-         find(library, "cublasLtMatmul", &lt->matmul) &&
-         find(library, "cublasLtMatmulAlgoGetHeuristic", &lt->algo_get_heuristic) &&
-         find(library, "cublasLtMatmulDescCreate", &lt->desc_create) &&
-         find(library, "cublasLtMatmulDescDestroy", &lt->desc_destroy) &&
-         find(library, "cublasLtMatmulDescSetAttribute", &lt->desc_set_attribute) &&
-         find(library, "cublasLtMatmulPreferenceCreate", &lt->preference_create) &&
-         find(library, "cublasLtMatmulPreferenceDestroy", &lt->preference_destroy) &&
-         find(library, "cublasLtMatmulPreferenceSetAttribute", &lt->preference_set_attribute) &&
-         find(library, "cublasLtMatrixLayoutCreate", &lt->layout_create) &&
-         find(library, "cublasLtMatrixLayoutDestroy", &lt->layout_destroy);
+  return find_function(library, "cublasLtCreate", &lt->create) &&
+         find_function(library, "cublasLtGetStatusString", &lt->get_status_string) &&
+         find_function(library, "cublasLtMatmul", &lt->matmul) &&
+         find_function(library, "cublasLtMatmulAlgoGetHeuristic", &lt->algo_get_heuristic) &&
+         find_function(library, "cublasLtMatmulDescCreate", &lt->desc_create) &&
+         find_function(library, "cublasLtMatmulDescDestroy", &lt->desc_destroy) &&
+         find_function(library, "cublasLtMatmulDescSetAttribute", &lt->desc_set_attribute) &&
+         find_function(library, "cublasLtMatmulPreferenceCreate", &lt->preference_create) &&
+         find_function(library, "cublasLtMatmulPreferenceDestroy", &lt->preference_destroy) &&
+         find_function(library, "cublasLtMatmulPreferenceSetAttribute", &lt->preference_set_attribute) &&
+         find_function(library, "cublasLtMatrixLayoutCreate", &lt->layout_create) &&
+         find_function(library, "cublasLtMatrixLayoutDestroy", &lt->layout_destroy);
 }
 
 // The library that the process has loaded already (torch's, so that there is one of its 700 MB only), or else one that the system finds.
@@ -83,20 +80,6 @@ Status check(const CublasLt& lt, cublasStatus_t status, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return Status::ok;
   return set_last_error(Status::cublaslt_failed, call, lt.get_status_string(status));
 }
-
-// While a CUDA graph is being captured, CUDA refuses what might wait or allocate, unless the thread declares that the captured work does not
-// depend on it. cuBLASLt allocates when its context is created, and may ask the driver about the device when it chooses an algorithm: neither
-// is part of the graph.
-class RelaxedCapture {
- public:
-  RelaxedCapture() { static_cast<void>(cudaThreadExchangeStreamCaptureMode(&mode_)); }
-  ~RelaxedCapture() { static_cast<void>(cudaThreadExchangeStreamCaptureMode(&mode_)); }
-  RelaxedCapture(const RelaxedCapture&) = delete;
-  RelaxedCapture& operator=(const RelaxedCapture&) = delete;
-
- private:
-  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;  // the thread's own, while this lives
-};
 
 // cuBLASLt's context of the current device: made at the first call, for all threads, and never destroyed, because at the end of the process
 // the driver may be gone before us.

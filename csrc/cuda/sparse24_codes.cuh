@@ -130,8 +130,8 @@ struct Sparse24Of;
 
 // Values of x's type: each quad is a register with two values and becomes two.
 //
-// Per octet that is 2 reads of selectors, 4 permutations and some 6 other instructions, some 100 for each of a lane in a chunk of 2.25 KiB: a
-// multiprocessor, which begins two a cycle, is busy with them for half of the time in which an H200's share of memory brings it. Estimated, not measured.
+// The main loop's code for sm_90a has 313 instructions for a chunk of 2.25 KiB. With values of bytes, for 2.5 KiB, it has 450 where operands are int8, and
+// 684 (int8) and 882 (e4m3fn) where they become 16-bit ones.
 template <>
 struct Sparse24Of<uint16_t> : Sparse24 {
   static constexpr int octet_words = 2;

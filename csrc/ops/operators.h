@@ -16,6 +16,11 @@ using torch::stable::Tensor;
 
 std::string op_capabilities();
 
+// Of CUDA tensors only; of others they say so.
+Tensor op_sparse24_cusparselt_compress(const Tensor& values, const Tensor& bitmask, int64_t in_features);
+Tensor op_sparse24_cusparselt_mm(const Tensor& x, const Tensor& packed, int64_t out_features,
+                                 const std::optional<Tensor>& weight_scale, const std::optional<Tensor>& bias);
+
 namespace cpu {
 
 std::tuple<Tensor, Tensor, Tensor> op_int4_quantize(const Tensor& weight, int64_t group_size, bool symmetric);

@@ -275,4 +275,23 @@ inline at::Tensor sparse24_dynamic_mm(const at::Tensor& x, const at::Tensor& val
   return op.call(x, values, bitmask, weight_scale, bias);
 }
 
+// A 2:4 sparse weight [N, in_features] of float16 or bfloat16 in cuSPARSELt's own layout: on CUDA only.
+inline at::Tensor sparse24_cusparselt_compress(const at::Tensor& values, const at::Tensor& bitmask, int64_t in_features) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::sparse24_cusparselt_compress", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, int64_t)>();
+  return op.call(values, bitmask, in_features);
+}
+
+// y = x @ w.T + bias, with a weight [out_features, K] in that layout.
+inline at::Tensor sparse24_cusparselt_mm(const at::Tensor& x, const at::Tensor& packed, int64_t out_features,
+                                         const std::optional<at::Tensor>& weight_scale = std::nullopt,
+                                         const std::optional<at::Tensor>& bias = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::sparse24_cusparselt_mm", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, int64_t, const std::optional<at::Tensor>&,
+                                               const std::optional<at::Tensor>&)>();
+  return op.call(x, packed, out_features, weight_scale, bias);
+}
+
 }  // namespace torchao_ops

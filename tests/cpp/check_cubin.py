@@ -137,6 +137,7 @@ KERNELS = [
     Row(r"sparse24_compress_kernel<"),
     Row(r"sparse24_decompress_kernel<"),
     Row(r"sparse24_violation_kernel"),
+    Row(r"copy_padded_kernel"),
     Row(r"quantize_activations_kernel<", instructions={r"LDG\.E\.128": 1}),
 ]
 
