@@ -86,6 +86,16 @@ Tensors nested_nf4_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtyp
   return operands;
 }
 
+// Values of a type of their own, or of x's.
+template <at::ScalarType value_type>
+Tensors sparse24_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
+  const bool is_int8 = value_type == at::kChar;
+  const Tensor weight = is_int8 ? at::randint(-128, 128, {N, K}, at::kChar)
+                                : at::randn({N, K}).to(value_type == at::ScalarType::Undefined ? dtype : value_type);
+  const auto [values, bitmask] = sparse24_compress(weight, sparse24_prune(weight));
+  return {at::randn({M, K}).to(dtype), values, bitmask, (at::rand({N}) * 0.1 + 0.01).to(dtype), at::randn({N}).to(dtype)};
+}
+
 struct NamedProduct {
   const char* name;
   std::vector<std::string> arguments;
@@ -119,6 +129,22 @@ const NamedProduct products[] = {
        return nf4_mm(t[0], t[1], t[2], t[3].size(0), group_size, t[3], t[4], t[5], t[6], nested_block_size);
      },
      nested_nf4_operands},
+    {"sparse24_mm",
+     {"x", "values", "bitmask", "weight_scale", "bias"},
+     [](const Tensors& t) { return sparse24_mm(t[0], t[1], t[2], t[3], t[4]); },
+     sparse24_operands<at::ScalarType::Undefined>},
+    {"sparse24_mm",
+     {"x", "values", "bitmask", "weight_scale", "bias"},
+     [](const Tensors& t) { return sparse24_mm(t[0], t[1], t[2], t[3], t[4]); },
+     sparse24_operands<at::kChar>},
+    {"sparse24_dynamic_mm",
+     {"x", "values", "bitmask", "weight_scale", "bias"},
+     [](const Tensors& t) { return sparse24_dynamic_mm(t[0], t[1], t[2], t[3], t[4]); },
+     sparse24_operands<at::kChar>},
+    {"sparse24_dynamic_mm",
+     {"x", "values", "bitmask", "weight_scale", "bias"},
+     [](const Tensors& t) { return sparse24_dynamic_mm(t[0], t[1], t[2], t[3], t[4]); },
+     sparse24_operands<at::kFloat8_e4m3fn>},
 };
 
 Tensors on_cuda(const Tensors& tensors, int index = 0) {
@@ -220,6 +246,76 @@ TEST_F(CudaOperators, QuantizedAndDequantizedWeightsAreBitForBitThoseOfTheCpu) {
   }
 }
 
+TEST_F(CudaOperators, SparseWeightsAreByteForByteThoseOfTheCpu) {
+  const auto bytes = [](const Tensor& tensor) { return to_cpu(tensor).contiguous().view(at::kByte); };
+  for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16, at::kChar, at::kFloat8_e4m3fn}) {
+    for (const int64_t K : {64, 70, 71}) {
+      const Tensor weight = (at::randn({9, K}) * 3).to(dtype), mask = sparse24_prune(weight);
+      EXPECT_TRUE(at::equal(to_cpu(sparse24_prune(to_cuda(weight))), mask));
+      const auto [values, bitmask] = sparse24_compress(weight, mask);
+      const auto [cuda_values, cuda_bitmask] = sparse24_compress(to_cuda(weight), to_cuda(mask));
+      EXPECT_TRUE(at::equal(bytes(cuda_values), bytes(values)));
+      EXPECT_TRUE(at::equal(to_cpu(cuda_bitmask), bitmask));
+      const Tensor pruned = sparse24_decompress(values, bitmask, K);
+      EXPECT_TRUE(at::equal(bytes(sparse24_decompress(cuda_values, cuda_bitmask, K)), bytes(pruned)));
+      EXPECT_TRUE(
+          at::equal(bytes(std::get<0>(sparse24_compress(to_cuda(pruned)))), bytes(std::get<0>(sparse24_compress(pruned)))));
+    }
+  }
+}
+
+// What prepares a weight waits for the device to say where; products do not.
+TEST_F(CudaOperators, ViolationsOfTwoOfFour) {
+  const std::string end = " must keep at most two of each four elements of a row, but row 1 keeps more of the elements 4 to 7";
+  Tensor weight = at::zeros({2, 8});
+  weight[1].slice(0, 4, 7).fill_(1);
+  EXPECT_EQ(error_of([&] { sparse24_compress(to_cuda(weight)); }), "sparse24_compress: weight" + end);
+  EXPECT_EQ(error_of([&] { sparse24_compress(to_cuda(weight), to_cuda(weight != 0)); }), "sparse24_compress: mask" + end);
+  const Tensor values = to_cuda(at::ones({2, 4})), bitmask = at::full({2, 1}, 0x33, at::kByte);
+  bitmask[1].fill_(0x73);
+  EXPECT_EQ(error_of([&] { sparse24_decompress(values, to_cuda(bitmask), 8); }), "sparse24_decompress: bitmask" + end);
+  const Tensor y = to_cpu(sparse24_mm(to_cuda(at::ones({3, 8})), values, to_cuda(bitmask)));
+  EXPECT_TRUE(at::equal(y.select(1, 0), at::full({3}, 4.0f)));
+  EXPECT_TRUE(y.select(1, 1).isnan().all().item<bool>());
+}
+
+// Sizes that cuSPARSELt takes, and sizes that are padded for it; the stand-in aborts at what it would refuse.
+TEST_F(CudaOperators, CusparseltProductsAreThoseOfTheCpu) {
+  for (const at::ScalarType dtype : {at::kHalf, at::kBFloat16}) {
+    for (const auto& [M, N, K] :
+         {std::tuple{8, 32, 64}, std::tuple{1, 32, 64}, std::tuple{24, 41, 64}, std::tuple{16, 16, 70}, std::tuple{3, 5, 7}}) {
+      const Tensors t = sparse24_operands<at::ScalarType::Undefined>(M, N, K, dtype), cuda = on_cuda(t);
+      const Tensor packed = sparse24_cusparselt_compress(cuda[1], cuda[2], K);
+      const double limit = dtype == at::kHalf ? 2e-3 : 1.6e-2;
+      const auto expect_near = [&](const Tensor& y, const Tensor& expected) {
+        EXPECT_EQ(y.scalar_type(), dtype);
+        EXPECT_LT(relative_error(to_cpu(y), expected), limit) << M << " " << N << " " << K;
+      };
+      expect_near(sparse24_cusparselt_mm(cuda[0], packed, N), sparse24_mm(t[0], t[1], t[2]));
+      expect_near(sparse24_cusparselt_mm(cuda[0], packed, N, cuda[3]), sparse24_mm(t[0], t[1], t[2], t[3]));
+      const Tensor y = sparse24_cusparselt_mm(cuda[0], packed, N, cuda[3], cuda[4].to(at::kFloat));
+      expect_near(y, sparse24_mm(t[0], t[1], t[2], t[3], t[4]));
+      const Tensor turned = to_cuda(t[0].t().contiguous()).transpose(0, 1);
+      EXPECT_TRUE(at::equal(to_cpu(sparse24_cusparselt_mm(turned, packed, N, cuda[3], cuda[4].to(at::kFloat))), to_cpu(y)));
+    }
+  }
+  const Tensor bitmask = at::full({2, 1}, 0x33, at::kByte);
+  bitmask[1].fill_(0x73);
+  EXPECT_EQ(
+      error_of([&] {
+        sparse24_cusparselt_compress(to_cuda(at::ones({2, 4}, at::kHalf)), to_cuda(bitmask), 8);
+      }),
+      "sparse24_cusparselt_compress: bitmask must keep at most two of each four elements of a row, but row 1 keeps more of the "
+      "elements 4 to 7");
+  const Tensor x = at::ones({3, 8}, at::kHalf);
+  EXPECT_EQ(error_of([&] { sparse24_cusparselt_mm(x, x, 8); }),
+            "sparse24_cusparselt_mm: x must be on a CUDA device, which cuSPARSELt is for, but got cpu");
+  EXPECT_EQ(error_of([&] { sparse24_cusparselt_mm(to_cuda(x), to_cuda(x.flatten()), 8); }),
+            "sparse24_cusparselt_mm: packed must be [packed bytes / 2] = [256], but got [24]");
+  EXPECT_EQ(error_of([&] { sparse24_cusparselt_mm(to_cuda(x.to(at::kFloat)), to_cuda(x), 8); }),
+            "sparse24_cusparselt_mm: x must be float16 or bfloat16, but got float32");
+}
+
 // The gradient of nf4_mm: a dense product, which is asked for the weight as it lies.
 TEST_F(CudaOperators, Nf4MmBackwardIsThatOfTheCpu) {
   for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16}) {
@@ -280,6 +376,10 @@ TEST_F(CudaOperators, RunOnTheDeviceOfTheirTensors) {
     calls.emplace_back([a = absmax] { return std::get<0>(nf4_quantize_absmax(a)); });
     calls.emplace_back([p = nf4_packed, a = absmax] { return nf4_dequantize(p, a, {9, 70}); });
     calls.emplace_back([&, p = nf4_packed, a = absmax] { return nf4_mm_backward(to_cuda(at::randn({3, 9}), index), p, a, 70); });
+    const auto [values, bitmask] = sparse24_compress(weight, sparse24_prune(weight));
+    calls.emplace_back([&] { return sparse24_prune(weight); });
+    calls.emplace_back([&, mask = sparse24_prune(weight)] { return std::get<0>(sparse24_compress(weight, mask)); });
+    calls.emplace_back([v = values, b = bitmask] { return sparse24_decompress(v, b, 70); });
     for (size_t i = 0; i < calls.size(); ++i) {
       asked_for_stream().clear();
       EXPECT_EQ(calls[i]().device().index(), index) << "call " << i;
