@@ -41,6 +41,8 @@ from .ops.nf4_mm_backward import nf4_mm_backward  # noqa: E402
 from .ops.nf4_quantize import nf4_quantize  # noqa: E402
 from .ops.nf4_quantize_absmax import nf4_quantize_absmax  # noqa: E402
 from .ops.sparse24_compress import sparse24_compress  # noqa: E402
+from .ops.sparse24_cusparselt_compress import sparse24_cusparselt_compress  # noqa: E402
+from .ops.sparse24_cusparselt_mm import sparse24_cusparselt_mm  # noqa: E402
 from .ops.sparse24_decompress import sparse24_decompress  # noqa: E402
 from .ops.sparse24_dynamic_mm import sparse24_dynamic_mm  # noqa: E402
 from .ops.sparse24_mm import sparse24_mm  # noqa: E402
@@ -92,6 +94,8 @@ __all__ = [
     "quantize_",
     "smoothquant",
     "sparse24_compress",
+    "sparse24_cusparselt_compress",
+    "sparse24_cusparselt_mm",
     "sparse24_decompress",
     "sparse24_dynamic_mm",
     "sparse24_mm",

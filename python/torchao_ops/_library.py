@@ -28,6 +28,8 @@ OPERATORS = (
     "sparse24_decompress",
     "sparse24_mm",
     "sparse24_dynamic_mm",
+    "sparse24_cusparselt_compress",
+    "sparse24_cusparselt_mm",
 )
 
 

@@ -37,6 +37,17 @@ def check_values_dtype(op: str, name: str, dtype: torch.dtype) -> None:
     )
 
 
+def check_cusparselt_tensor(op: str, name: str, tensor: Tensor) -> None:
+    torch._check(
+        tensor.device.type == "cuda",
+        lambda: f"{op}: {name} must be on a CUDA device, which cuSPARSELt is for, but got {tensor.device}",
+    )
+    torch._check(
+        tensor.dtype in (torch.float16, torch.bfloat16),
+        lambda: f"{op}: {name} must be float16 or bfloat16, but got {dtype_name(tensor.dtype)}",
+    )
+
+
 def check_weight(op: str, values: Tensor, bitmask: Tensor, weight_scale: Tensor | None, in_features: int) -> None:
     """Shapes of a weight [N, in_features], and dtypes but for the values'."""
     check_rank(op, "values", values, "[N, 2 * ceil(K / 4)]", rank=2)

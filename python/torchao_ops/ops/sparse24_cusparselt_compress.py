@@ -1,0 +1,37 @@
+"""torchao::sparse24_cusparselt_compress."""
+
+import torch
+from torch import Tensor
+
+from ._check import check_at_least, check_same_device
+from ._sparse24 import check_cusparselt_tensor, check_weight
+
+
+def sparse24_cusparselt_compress(values: Tensor, bitmask: Tensor, in_features: int) -> Tensor:
+    """A 2:4 sparse weight in cuSPARSELt's own layout, for `sparse24_cusparselt_mm`: CUDA only.
+
+    The layout is the business of the cuSPARSELt version and the device: make it where it is used, and do not save it.
+
+    Args:
+        values, bitmask: the weight [N, in_features], as `sparse24_decompress` takes it, in fp16 or bf16 on a CUDA device.
+        in_features: K.
+
+    Returns:
+        The packed weight: a tensor of one dimension, of the values' dtype.
+
+    Raises:
+        RuntimeError: one sentence naming the argument, what it must be and what came; or what cuSPARSELt says, if there is
+            none in this process or it knows no such device.
+    """
+    return torch.ops.torchao.sparse24_cusparselt_compress(values, bitmask, in_features)
+
+
+@torch.library.register_fake("torchao::sparse24_cusparselt_compress")
+def _fake(values: Tensor, bitmask: Tensor, in_features: int) -> Tensor:
+    op = "sparse24_cusparselt_compress"
+    check_same_device(op, values=values, bitmask=bitmask)
+    check_cusparselt_tensor(op, "values", values)
+    check_at_least(op, "in_features", in_features, 0)
+    check_weight(op, values, bitmask, None, in_features)
+    # How large it is only cuSPARSELt knows.
+    return values.new_empty((torch.library.get_ctx().new_dynamic_size(),))
