@@ -104,11 +104,11 @@ TYPED_TEST(Fp8, EachGranularity) {
 }
 
 // Every rounding of x that there is, seen through a weight that is the identity: numbers of the type, the middles between them and their neighbours,
-// times the scale of their row. Dividing by 3 is not multiplying by the rounded third.
+// times the scale of their row. Dividing by 41 is not multiplying by the rounded 1 / 41.
 TEST(Fp8DynamicMm, RoundsActivationsToNearestEven) {
   constexpr int64_t K = 64;
   for (const Float8Type type : types) {
-    for (const float scale : {4.0f, 3.0f}) {
+    for (const float scale : {4.0f, 41.0f}) {
       std::vector<float> values;
       for (int code = 0; code + 1 < code_count(type, largest_of(type)); ++code) {
         const uint8_t codes[2] = {static_cast<uint8_t>(code), static_cast<uint8_t>(code + 1)};
