@@ -23,26 +23,26 @@ enum class Marks { choices, bits };
 // The marks of `bytes` bytes of bitmask. Returns all flaws there are.
 template <Marks kind>
 TORCHAO_OPS_INLINE uint8_t marks_of(const uint8_t* bitmask, int64_t bytes, uint8_t* marks) {
-  const __m256i nibble = _mm256_set1_epi8(15);
-  const __m256i choice_table = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(choice_of_bits)));
-  const __m256i flaw_table = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(flaw_of_bits)));
-  __m256i flaws = _mm256_setzero_si256();
+  const __m128i nibble = _mm_set1_epi8(15);
+  const __m128i choice_table = _mm_load_si128(reinterpret_cast<const __m128i*>(choice_of_bits));
+  const __m128i flaw_table = _mm_load_si128(reinterpret_cast<const __m128i*>(flaw_of_bits));
+  __m128i flaws = _mm_setzero_si128();
   int64_t i = 0;
-  for (; i + 32 <= bytes; i += 32) {
-    const __m256i bits = Avx2::load_bits(bitmask + i);
-    const __m256i low = _mm256_and_si256(bits, nibble), high = _mm256_and_si256(_mm256_srli_epi16(bits, 4), nibble);
+  for (; i + 16 <= bytes; i += 16) {
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bitmask + i));
+    const __m128i low = _mm_and_si128(bits, nibble), high = _mm_and_si128(_mm_srli_epi16(bits, 4), nibble);
+    __m128i of_bits = bits;
     if constexpr (kind == Marks::choices) {
-      const __m256i high_choices = _mm256_slli_epi16(_mm256_shuffle_epi8(choice_table, high), 4);
-      Avx2::store_bits(marks + i, _mm256_or_si256(_mm256_shuffle_epi8(choice_table, low), high_choices));
-    } else {
-      Avx2::store_bits(marks + i, bits);
+      const __m128i high_choices = _mm_slli_epi16(_mm_shuffle_epi8(choice_table, high), 4);
+      of_bits = _mm_or_si128(_mm_shuffle_epi8(choice_table, low), high_choices);
     }
-    flaws = _mm256_or_si256(flaws, _mm256_or_si256(_mm256_shuffle_epi8(flaw_table, low), _mm256_shuffle_epi8(flaw_table, high)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(marks + i), of_bits);
+    flaws = _mm_or_si128(flaws, _mm_or_si128(_mm_shuffle_epi8(flaw_table, low), _mm_shuffle_epi8(flaw_table, high)));
   }
-  alignas(32) uint8_t lanes[32];
-  Avx2::store_bits(lanes, flaws);
+  // A flaw's bit of each byte, as its top bit.
   uint8_t all = 0;
-  for (const uint8_t lane : lanes) all |= lane;
+  if (_mm_movemask_epi8(_mm_slli_epi16(flaws, 7)) != 0) all |= few;
+  if (_mm_movemask_epi8(_mm_slli_epi16(flaws, 6)) != 0) all |= too_many;
   for (; i < bytes; ++i) {
     const int low = bitmask[i] & 15, high = bitmask[i] >> 4;
     marks[i] = kind == Marks::choices ? static_cast<uint8_t>(choice_of_bits[low] | choice_of_bits[high] << 4) : bitmask[i];
