@@ -9,6 +9,13 @@ using namespace torchao_ops;
 STABLE_TORCH_LIBRARY_FRAGMENT(torchao, library) {
   if (another_copy_is_registered()) return;
   library.def("capabilities() -> str");
+  library.def("fp8_quantize(Tensor input, ScalarType? dtype=None, str granularity=\"row\") -> (Tensor output, Tensor scale)");
+  library.def("fp8_dequantize(Tensor input, Tensor scale, ScalarType? dtype=None) -> Tensor");
+  library.def("fp8_mm(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias=None) -> Tensor");
+  library.def("fp8_dynamic_mm(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias=None) -> Tensor");
+  library.def(
+      "fp8_scaled_mm(Tensor a, Tensor b, Tensor scale_a, Tensor scale_b, Tensor? bias=None, ScalarType? out_dtype=None) -> "
+      "Tensor");
   library.def(
       "int4_quantize(Tensor weight, int group_size, bool symmetric=False)"
       " -> (Tensor weight_packed, Tensor weight_scale, Tensor weight_zero_point)");
@@ -59,6 +66,11 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CompositeExplicitAutograd, library) {
 
 STABLE_TORCH_LIBRARY_IMPL(torchao, CPU, library) {
   if (another_copy_is_registered()) return;
+  library.impl("fp8_quantize", TORCH_BOX(&cpu::op_fp8_quantize));
+  library.impl("fp8_dequantize", TORCH_BOX(&cpu::op_fp8_dequantize));
+  library.impl("fp8_mm", TORCH_BOX(&cpu::op_fp8_mm));
+  library.impl("fp8_dynamic_mm", TORCH_BOX(&cpu::op_fp8_dynamic_mm));
+  library.impl("fp8_scaled_mm", TORCH_BOX(&cpu::op_fp8_scaled_mm));
   library.impl("int4_quantize", TORCH_BOX(&cpu::op_int4_quantize));
   library.impl("int4_dequantize", TORCH_BOX(&cpu::op_int4_dequantize));
   library.impl("int4_mm", TORCH_BOX(&cpu::op_int4_mm));

@@ -146,6 +146,62 @@ inline at::Tensor int8_dynamic_mm(const at::Tensor& x, const at::Tensor& weight,
   return op.call(x, weight, weight_scale, group_size, bias);
 }
 
+// Rounds a matrix [N, K] (float32, float16 or bfloat16) to `dtype` (float8_e4m3fn or float8_e5m2; none: float8_e4m3fn), with one scale
+// ("tensor"), a scale a row ("row"), for each 128 x 128 elements ("block") or for each 128 in a row ("group"). Returns the codes and the scale, [],
+// [N], [ceil(N / 128), ceil(K / 128)] or [N, ceil(K / 128)], in the input's dtype, to which it is rounded before it is used:
+//   scale = max|x| / 448 (57344), code = x / scale rounded half to even, saturating
+// Zeros have scale 0 and dequantize to zeros; what holds NaN or Inf has scale NaN.
+inline std::tuple<at::Tensor, at::Tensor> fp8_quantize(const at::Tensor& input,
+                                                       std::optional<at::ScalarType> dtype = std::nullopt,
+                                                       c10::string_view granularity = "row") {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("torchao::fp8_quantize", "")
+          .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, std::optional<at::ScalarType>, c10::string_view)>();
+  return op.call(input, dtype, granularity);
+}
+
+// The matrix [N, K] in `dtype` (float32, float16 or bfloat16; none: the scale's). The product is rounded to float32, then to dtype.
+inline at::Tensor fp8_dequantize(const at::Tensor& input, const at::Tensor& scale,
+                                 std::optional<at::ScalarType> dtype = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::fp8_dequantize", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, std::optional<at::ScalarType>)>();
+  return op.call(input, scale, dtype);
+}
+
+// y = x @ w.T + bias, as int4_mm with an fp8 weight and a scale of any of the four shapes.
+inline at::Tensor fp8_mm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
+                         const std::optional<at::Tensor>& bias = std::nullopt) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("torchao::fp8_mm", "")
+          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&)>();
+  return op.call(x, weight, weight_scale, bias);
+}
+
+// The same product with x quantized on the fly, each row to the weight's dtype.
+inline at::Tensor fp8_dynamic_mm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
+                                 const std::optional<at::Tensor>& bias = std::nullopt) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("torchao::fp8_dynamic_mm", "")
+          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&)>();
+  return op.call(x, weight, weight_scale, bias);
+}
+
+// y = a @ b.T + bias of two fp8 matrices, a [M, K] and b [N, K], in `out_dtype` (none: bfloat16). Their dtypes and the shapes of their scales may
+// differ.
+inline at::Tensor fp8_scaled_mm(const at::Tensor& a, const at::Tensor& b, const at::Tensor& scale_a, const at::Tensor& scale_b,
+                                const std::optional<at::Tensor>& bias = std::nullopt,
+                                std::optional<at::ScalarType> out_dtype = std::nullopt) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("torchao::fp8_scaled_mm", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                               const std::optional<at::Tensor>&, std::optional<at::ScalarType>)>();
+  return op.call(a, b, scale_a, scale_b, bias, out_dtype);
+}
+
 // Quantizes a weight (float32, float16 or bfloat16) of any shape to NF4, in the bytes that bitsandbytes writes. Returns weight_packed and absmax
 // (float32). Per block: absmax = max|w|, code = that of the number nearest to w / absmax. A block with NaN or Inf dequantizes to NaN.
 inline std::tuple<at::Tensor, at::Tensor> nf4_quantize(const at::Tensor& weight, int64_t block_size = 64) {

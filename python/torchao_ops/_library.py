@@ -10,6 +10,11 @@ _PATH_VARIABLE = "TORCHAO_OPS_LIBRARY"
 
 OPERATORS = (
     "capabilities",
+    "fp8_quantize",
+    "fp8_dequantize",
+    "fp8_mm",
+    "fp8_dynamic_mm",
+    "fp8_scaled_mm",
     "int4_quantize",
     "int4_dequantize",
     "int4_mm",

@@ -6,6 +6,11 @@ a formula that is registered later is ignored and gradients come out as None.
 
 from . import (
     capabilities,
+    fp8_dequantize,
+    fp8_dynamic_mm,
+    fp8_mm,
+    fp8_quantize,
+    fp8_scaled_mm,
     int4_dequantize,
     int4_dynamic_mm,
     int4_mm,
@@ -30,6 +35,11 @@ from . import (
 
 __all__ = [
     "capabilities",
+    "fp8_dequantize",
+    "fp8_dynamic_mm",
+    "fp8_mm",
+    "fp8_quantize",
+    "fp8_scaled_mm",
     "int4_dequantize",
     "int4_dynamic_mm",
     "int4_mm",

@@ -1,0 +1,17 @@
+#include "csrc/cpu/fp8_dynamic_mm.h"
+
+#include "csrc/ops/fp8_mm.h"
+#include "csrc/ops/operators.h"
+
+namespace torchao_ops {
+namespace cpu {
+
+Tensor op_fp8_dynamic_mm(const Tensor& x, const Tensor& weight, const Tensor& weight_scale, const std::optional<Tensor>& bias) {
+  const Fp8MmBackend backend = [](const Fp8MmArgs& args, const Tensor&) {
+    return fp8_dynamic_mm(args, torch_threads(args.mm.M * args.weight.N * args.weight.K));
+  };
+  return multiply_fp8("fp8_dynamic_mm", backend, x, weight, weight_scale, bias);
+}
+
+}  // namespace cpu
+}  // namespace torchao_ops

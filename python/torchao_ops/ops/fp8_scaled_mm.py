@@ -1,0 +1,54 @@
+"""torchao::fp8_scaled_mm."""
+
+import torch
+from torch import Tensor
+
+from ._check import check_float_dtype, check_same_device, check_shape
+from ._fp8 import check_matrix
+
+
+def fp8_scaled_mm(
+    a: Tensor,
+    b: Tensor,
+    scale_a: Tensor,
+    scale_b: Tensor,
+    bias: Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> Tensor:
+    """a @ b.T + bias of two matrices of 8-bit floating-point numbers, with fp32 sums. No gradient.
+
+    Args:
+        a: float8_e4m3fn or float8_e5m2 [M, K], any strides.
+        b: [N, K]; its dtype may be the other one.
+        scale_a, scale_b: as `fp8_dequantize` takes them; their shapes need not be of the same kind.
+        bias: [N], fp32, fp16 or bf16.
+        out_dtype: fp32, fp16 or bf16; None means bf16.
+
+    Returns:
+        [M, N] in `out_dtype`.
+
+    Raises:
+        RuntimeError: one sentence naming the argument, what it must be and what came.
+    """
+    return torch.ops.torchao.fp8_scaled_mm(a, b, scale_a, scale_b, bias, out_dtype)
+
+
+@torch.library.register_fake("torchao::fp8_scaled_mm")
+def _fake(
+    a: Tensor,
+    b: Tensor,
+    scale_a: Tensor,
+    scale_b: Tensor,
+    bias: Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> Tensor:
+    op = "fp8_scaled_mm"
+    check_same_device(op, a=a, b=b, scale_a=scale_a, scale_b=scale_b, bias=bias)
+    check_matrix(op, "a", a, "scale_a", scale_a, "M")
+    check_matrix(op, "b", b, "scale_b", scale_b, "N", a.shape[1])
+    if bias is not None:
+        check_float_dtype(op, "bias", bias.dtype)
+        check_shape(op, "bias", bias, "[N]", (b.shape[0],))
+    out_dtype = torch.bfloat16 if out_dtype is None else out_dtype
+    check_float_dtype(op, "out_dtype", out_dtype)
+    return a.new_empty((a.shape[0], b.shape[0]), dtype=out_dtype)
