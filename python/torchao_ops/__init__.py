@@ -12,14 +12,21 @@ _library.load()
 
 from ._on_import import on_import  # noqa: E402
 from .config import (  # noqa: E402
+    Float8DynamicActivationFloat8WeightConfig,
+    Float8WeightOnlyConfig,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
     Int8DynamicActivationInt8SemiSparseWeightConfig,
     Int8DynamicActivationInt8WeightConfig,
     Int8WeightOnlyConfig,
     NF4WeightOnlyConfig,
+    PerBlock,
+    PerRow,
+    PerTensor,
     SemiSparseWeightConfig,
 )
+from .float8_training import Float8Linear, convert_to_float8_training  # noqa: E402
+from .fp8_linear import Fp8Linear  # noqa: E402
 from .int4_linear import Int4Linear  # noqa: E402
 from .int8_linear import Int8Linear  # noqa: E402
 from .linear import QuantLinear  # noqa: E402
@@ -27,6 +34,11 @@ from .lora import LoRALinear  # noqa: E402
 from .nf4 import NF4Weight, linear_nf4, to_nf4  # noqa: E402
 from .nf4_linear import NF4Linear  # noqa: E402
 from .ops.capabilities import capabilities  # noqa: E402
+from .ops.fp8_dequantize import fp8_dequantize  # noqa: E402
+from .ops.fp8_dynamic_mm import fp8_dynamic_mm  # noqa: E402
+from .ops.fp8_mm import fp8_mm  # noqa: E402
+from .ops.fp8_quantize import fp8_quantize  # noqa: E402
+from .ops.fp8_scaled_mm import fp8_scaled_mm  # noqa: E402
 from .ops.int4_dequantize import int4_dequantize  # noqa: E402
 from .ops.int4_dynamic_mm import int4_dynamic_mm  # noqa: E402
 from .ops.int4_mm import int4_mm  # noqa: E402
@@ -59,6 +71,10 @@ __version__ = capabilities()["version"]
 on_import("peft.tuners.lora.model", lambda: importlib.import_module("torchao_ops.peft"))
 
 __all__ = [
+    "Float8DynamicActivationFloat8WeightConfig",
+    "Float8Linear",
+    "Float8WeightOnlyConfig",
+    "Fp8Linear",
     "Int4Linear",
     "Int4WeightOnlyConfig",
     "Int8DynamicActivationInt4WeightConfig",
@@ -70,12 +86,21 @@ __all__ = [
     "NF4Linear",
     "NF4Weight",
     "NF4WeightOnlyConfig",
+    "PerBlock",
+    "PerRow",
+    "PerTensor",
     "QuantLinear",
     "SemiSparseWeightConfig",
     "Sparse24Linear",
     "WandaSparsifier",
     "WeightNormSparsifier",
     "capabilities",
+    "convert_to_float8_training",
+    "fp8_dequantize",
+    "fp8_dynamic_mm",
+    "fp8_mm",
+    "fp8_quantize",
+    "fp8_scaled_mm",
     "int4_dequantize",
     "int4_dynamic_mm",
     "int4_mm",

@@ -2,6 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
 
 
 def _check_size(config: object, name: str, value: object) -> None:
@@ -121,6 +124,67 @@ class Int8DynamicActivationInt8SemiSparseWeightConfig:
     """
 
 
+@dataclass(frozen=True)
+class PerTensor:
+    """One scale for the whole weight."""
+
+    name: ClassVar[str] = "tensor"
+
+
+@dataclass(frozen=True)
+class PerRow:
+    """A scale for each row of the weight, an out_feature."""
+
+    name: ClassVar[str] = "row"
+
+
+@dataclass(frozen=True)
+class PerBlock:
+    """A scale for each block of 128 x 128 weights."""
+
+    name: ClassVar[str] = "block"
+
+
+@dataclass(frozen=True)
+class _Float8WeightConfig:
+    """An 8-bit floating-point weight; the subclasses say what happens to the activations."""
+
+    granularity: PerTensor | PerRow | PerBlock = PerRow()
+    weight_dtype: torch.dtype = torch.float8_e4m3fn
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if not isinstance(self.granularity, PerTensor | PerRow | PerBlock):
+            raise TypeError(
+                f"{name}: granularity must be PerTensor(), PerRow() or PerBlock(), but got {self.granularity!r}"
+            )
+        if self.weight_dtype not in (torch.float8_e4m3fn, torch.float8_e5m2):
+            raise ValueError(
+                f"{name}: weight_dtype must be torch.float8_e4m3fn or torch.float8_e5m2, but got {self.weight_dtype!r}"
+            )
+
+
+@dataclass(frozen=True)
+class Float8WeightOnlyConfig(_Float8WeightConfig):
+    """8-bit floating-point weights, exact activations (`fp8_mm`).
+
+    Args:
+        granularity: how many weights share a scale: `PerTensor()`, `PerRow()` or `PerBlock()`.
+        weight_dtype: torch.float8_e4m3fn (3 bits after the point) or torch.float8_e5m2 (2, and a wider range).
+
+    Raises:
+        TypeError, ValueError: granularity or weight_dtype is something else.
+    """
+
+
+@dataclass(frozen=True)
+class Float8DynamicActivationFloat8WeightConfig(_Float8WeightConfig):
+    """8-bit floating-point weights, activations rounded to the weight's dtype on the fly, a scale a row (`fp8_dynamic_mm`).
+
+    Args and errors: as `Float8WeightOnlyConfig`.
+    """
+
+
 Config = (
     Int4WeightOnlyConfig
     | Int8DynamicActivationInt4WeightConfig
@@ -129,6 +193,8 @@ Config = (
     | NF4WeightOnlyConfig
     | SemiSparseWeightConfig
     | Int8DynamicActivationInt8SemiSparseWeightConfig
+    | Float8WeightOnlyConfig
+    | Float8DynamicActivationFloat8WeightConfig
 )
 
 # The second is the field that "-<number>" behind the name sets, if the config has one.
@@ -146,6 +212,10 @@ _ALIASES: dict[str, tuple[type, str | None]] = {
     "semi_sparse_weight": (SemiSparseWeightConfig, None),
     "int8dq_sparse24": (Int8DynamicActivationInt8SemiSparseWeightConfig, None),
     "int8_dynamic_activation_int8_semi_sparse_weight": (Int8DynamicActivationInt8SemiSparseWeightConfig, None),
+    "float8wo": (Float8WeightOnlyConfig, None),
+    "float8_weight_only": (Float8WeightOnlyConfig, None),
+    "float8dq": (Float8DynamicActivationFloat8WeightConfig, None),
+    "float8_dynamic_activation_float8_weight": (Float8DynamicActivationFloat8WeightConfig, None),
 }
 
 
