@@ -15,7 +15,7 @@ struct Fp8CodesAvx2 : ByteCodesFp32<Avx2, Fp8MmArgs, Fp8Loader<T>> {
   };
   TORCHAO_OPS_INLINE static void place(const float* chunk, float* out, int64_t stride, float*) {
     const __m256 factor = Avx2::set(T::largest == Float8E4m3fn::largest ? e4m3fn_of_half : 1.0f);
-    for (int j = 0; j < 4; ++j) Avx2::store(out + j * stride, Avx2::mul(Avx2::load(chunk + 8 * j), factor));
+    for (int64_t j = 0; j < 4; ++j) Avx2::store(out + j * stride, Avx2::mul(Avx2::load(chunk + 8 * j), factor));
   }
   TORCHAO_OPS_INLINE static Chunk load(const uint8_t* p) {
     const T* codes = reinterpret_cast<const T*>(p);
