@@ -12,6 +12,8 @@ from helpers import Int4Weight, run_python
 from make_consumer_models import IN_FEATURES, main, quantized_mlp
 from torch import nn
 from torchao_ops import (
+    Float8DynamicActivationFloat8WeightConfig,
+    Float8WeightOnlyConfig,
     Int4Linear,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
@@ -35,6 +37,8 @@ CONFIGS = [
     NF4WeightOnlyConfig(),
     SemiSparseWeightConfig(),
     Int8DynamicActivationInt8SemiSparseWeightConfig(),
+    Float8WeightOnlyConfig(),
+    Float8DynamicActivationFloat8WeightConfig(),
 ]
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*a weight was not 2.4 sparse")

@@ -11,6 +11,9 @@ from helpers import FLOAT_DTYPES
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torchao_ops import (
+    Float8DynamicActivationFloat8WeightConfig,
+    Float8WeightOnlyConfig,
+    Fp8Linear,
     Int4Linear,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
@@ -20,9 +23,15 @@ from torchao_ops import (
     Int8WeightOnlyConfig,
     NF4Linear,
     NF4WeightOnlyConfig,
+    PerBlock,
+    PerTensor,
     QuantLinear,
     SemiSparseWeightConfig,
     Sparse24Linear,
+    fp8_dequantize,
+    fp8_dynamic_mm,
+    fp8_mm,
+    fp8_quantize,
     int4_dequantize,
     int4_dynamic_mm,
     int4_mm,
@@ -51,7 +60,12 @@ INT4_CONFIGS = [
 INT8_CONFIGS = [Int8WeightOnlyConfig(), Int8WeightOnlyConfig(group_size=32), Int8DynamicActivationInt8WeightConfig()]
 NF4_CONFIGS = [NF4WeightOnlyConfig(), NF4WeightOnlyConfig(block_size=32, double_quant=False)]
 SPARSE24_CONFIGS = [SemiSparseWeightConfig(), Int8DynamicActivationInt8SemiSparseWeightConfig()]
-CONFIGS = INT4_CONFIGS + INT8_CONFIGS + NF4_CONFIGS + SPARSE24_CONFIGS
+FP8_CONFIGS = [
+    Float8WeightOnlyConfig(),
+    Float8WeightOnlyConfig(PerTensor(), torch.float8_e5m2),
+    Float8DynamicActivationFloat8WeightConfig(PerBlock()),
+]
+CONFIGS = INT4_CONFIGS + INT8_CONFIGS + NF4_CONFIGS + SPARSE24_CONFIGS + FP8_CONFIGS
 
 
 def is_dynamic(config) -> bool:
@@ -59,7 +73,8 @@ def is_dynamic(config) -> bool:
         config,
         Int8DynamicActivationInt4WeightConfig
         | Int8DynamicActivationInt8WeightConfig
-        | Int8DynamicActivationInt8SemiSparseWeightConfig,
+        | Int8DynamicActivationInt8SemiSparseWeightConfig
+        | Float8DynamicActivationFloat8WeightConfig,
     )
 
 
@@ -68,13 +83,22 @@ def largest_error(config) -> float:
     two of four uniformly distributed weights are sqrt(0.2) of the norm."""
     if config in SPARSE24_CONFIGS:
         return 0.5
+    if (
+        config in FP8_CONFIGS
+    ):  # 2 bits after the point are off by up to an eighth, 5 % on average; 3 bits by half of that
+        return 0.06
     return 0.02 if config in INT8_CONFIGS else 0.12
 
 
 def code_name(config) -> str:
     if config in SPARSE24_CONFIGS:
         return "weight_bitmask"
-    return "weight_codes" if config in INT8_CONFIGS else "weight_packed"
+    return "weight_codes" if config in INT8_CONFIGS + FP8_CONFIGS else "weight_packed"
+
+
+def same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """torch.equal, which does not know 8-bit floating-point numbers."""
+    return a.dtype == b.dtype and a.shape == b.shape and bool((a == b).all())
 
 
 def buffer_names(config) -> set[str]:
@@ -201,6 +225,33 @@ def test_a_sparse24_layer_computes_what_its_operator_computes(config, dtype, bia
     assert torch.equal(layer.weight, kept if scale is None else kept * scale.unsqueeze(1))
 
 
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("config", FP8_CONFIGS, ids=str)
+def test_an_fp8_layer_computes_what_its_operator_computes(config, dtype, bias):
+    linear = nn.Linear(150, 140, bias=bias, dtype=dtype)
+    layer = QuantLinear.from_linear(linear, config)
+    assert isinstance(layer, Fp8Linear) and isinstance(layer, nn.Linear)
+    weight = fp8_quantize(linear.weight.detach(), config.weight_dtype, config.granularity.name)
+    assert same(layer.weight_codes, weight[0])
+    assert torch.equal(layer.weight_scale, weight[1])
+    assert layer.bias is linear.bias
+
+    x = torch.randn(2, 3, 150).to(dtype)
+    operator = fp8_dynamic_mm if is_dynamic(config) else fp8_mm
+    assert torch.equal(layer(x), operator(x, *weight, linear.bias))
+    assert reference.relative_error(layer(x), linear(x)) < largest_error(config)
+    assert torch.equal(layer.weight, fp8_dequantize(*weight))
+
+
+def test_fp8_codes_stay_what_they_are_wherever_the_layer_goes():
+    layer = QuantLinear.from_linear(nn.Linear(70, 48), FP8_CONFIGS[0])
+    codes = layer.weight_codes
+    assert layer.double().weight_codes is codes and layer.weight_scale.dtype == torch.float64
+    assert layer.half().weight_codes is codes
+    assert layer.to("meta").weight_codes.dtype == codes.dtype
+
+
 def test_weight_is_the_dequantized_weight(config):
     linear = nn.Linear(70, 48, dtype=torch.bfloat16)
     layer = QuantLinear.from_linear(linear, config)
@@ -234,6 +285,11 @@ def test_repr_shows_the_format():
         f"Int8Linear(in_features=70, out_features=48, bias=True, int8, group_size={group_size}, dynamic_activations={dynamic})"
         for group_size, dynamic in ((None, False), (32, False), (None, True))
     ]
+    fp8 = repr(QuantLinear.from_linear(nn.Linear(70, 48), FP8_CONFIGS[2]))
+    assert fp8 == (
+        "Fp8Linear(in_features=70, out_features=48, bias=True, torch.float8_e4m3fn, granularity=PerBlock(),"
+        " dynamic_activations=True)"
+    )
     sparse24 = [repr(QuantLinear.from_linear(nn.Linear(70, 48), config)) for config in SPARSE24_CONFIGS]
     assert sparse24 == [
         f"Sparse24Linear(in_features=70, out_features=48, bias=True, sparse24, values={values}, dynamic_activations={dynamic})"
@@ -279,6 +335,7 @@ def test_a_checkpoint_of_another_format_does_not_load(model, config):
         Int8Linear: Int8WeightOnlyConfig(64),
         NF4Linear: NF4WeightOnlyConfig(64, double_quant=False),
         Sparse24Linear: SPARSE24_CONFIGS[config == SPARSE24_CONFIGS[0]],
+        Fp8Linear: FP8_CONFIGS[config == FP8_CONFIGS[0]],
     }
     other = others[type(model[0])]
     scale = "weight_absmax" if config in NF4_CONFIGS else "weight_scale"
@@ -324,12 +381,12 @@ def test_a_whole_module_survives_torch_save(model, x):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("config", INT4_CONFIGS + INT8_CONFIGS + SPARSE24_CONFIGS[1:], ids=str)
+@pytest.mark.parametrize("config", INT4_CONFIGS + INT8_CONFIGS + SPARSE24_CONFIGS[1:] + FP8_CONFIGS, ids=str)
 def test_to_a_dtype_converts_the_scales_and_not_the_codes(model, config, x, dtype):
     before = copy.deepcopy(model[0])
     model.to(dtype)
     layer = model[0]
-    assert torch.equal(getattr(layer, code_name(config)), getattr(before, code_name(config)))
+    assert same(getattr(layer, code_name(config)), getattr(before, code_name(config)))
     assert torch.equal(layer.weight_scale, before.weight_scale.to(dtype))
     assert layer.bias.dtype == dtype
     if getattr(layer, "weight_zero_point", None) is not None:
@@ -372,14 +429,15 @@ def test_another_weight_is_quantized_as_the_first_was(model, config):
         dense.weight.copy_(other)
     expected = QuantLinear.from_linear(dense, config)
     for name in buffer_names(config):
-        assert torch.equal(getattr(model[0], name), getattr(expected, name)), name
+        assert same(getattr(model[0], name), getattr(expected, name)), name
 
 
 def test_half_and_bfloat16_and_float(model, config, x):
     assert model.half()(x.half()).dtype == torch.float16
     assert model.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
     assert model.float()(x).dtype == torch.float32
-    assert getattr(model[0], code_name(config)).dtype == (torch.int8 if config in INT8_CONFIGS else torch.uint8)
+    dtype = torch.int8 if config in INT8_CONFIGS else config.weight_dtype if config in FP8_CONFIGS else torch.uint8
+    assert getattr(model[0], code_name(config)).dtype == dtype
 
 
 def test_training_reaches_the_bias_and_what_is_below(config, x):
@@ -395,7 +453,7 @@ def test_training_reaches_the_bias_and_what_is_below(config, x):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
-    assert torch.equal(getattr(model[1], code_name(config)), codes)
+    assert same(getattr(model[1], code_name(config)), codes)
 
 
 def test_inference_mode(model, x):

@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchao_ops import (
+    Float8DynamicActivationFloat8WeightConfig,
+    Float8WeightOnlyConfig,
     Int4Linear,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
@@ -17,6 +19,7 @@ from torchao_ops import (
     Int8DynamicActivationInt8WeightConfig,
     Int8WeightOnlyConfig,
     NF4WeightOnlyConfig,
+    PerTensor,
     QuantLinear,
     SemiSparseWeightConfig,
     model_size,
@@ -194,6 +197,8 @@ def test_multihead_attention_keeps_its_output_projection(batch_first):
         ("nf4", "nf4_mm"),
         ("sparse24", "sparse24_mm"),
         ("int8dq_sparse24", "sparse24_dynamic_mm"),
+        ("float8wo", "fp8_mm"),
+        ("float8dq", "fp8_dynamic_mm"),
     ],
 )
 @pytest.mark.parametrize("with_padding", [False, True])
@@ -265,6 +270,10 @@ def test_model_size_of_a_quantized_layer():
         ("semi_sparse_weight", SemiSparseWeightConfig()),
         ("int8dq_sparse24", Int8DynamicActivationInt8SemiSparseWeightConfig()),
         ("int8_dynamic_activation_int8_semi_sparse_weight", Int8DynamicActivationInt8SemiSparseWeightConfig()),
+        ("float8wo", Float8WeightOnlyConfig()),
+        ("float8_weight_only", Float8WeightOnlyConfig()),
+        ("float8dq", Float8DynamicActivationFloat8WeightConfig()),
+        ("float8_dynamic_activation_float8_weight", Float8DynamicActivationFloat8WeightConfig()),
     ],
 )
 def test_short_names_of_configs(alias, config):
@@ -273,7 +282,8 @@ def test_short_names_of_configs(alias, config):
     quantize_(by_name, alias)
     quantize_(by_config, config)
     assert repr(by_name) == repr(by_config)
-    assert all(torch.equal(tensor, by_config.state_dict()[key]) for key, tensor in by_name.state_dict().items())
+    # torch.equal does not know 8-bit floating-point numbers.
+    assert all((tensor == by_config.state_dict()[key]).all() for key, tensor in by_name.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -286,7 +296,8 @@ def test_an_unknown_name_lists_the_known_ones(alias):
         'config must be one of "int4wo-<group_size>", "int4_weight_only-<group_size>", "8da4w-<group_size>", '
         '"int8_dynamic_activation_int4_weight-<group_size>", "int8wo-<group_size>", "int8_weight_only-<group_size>", '
         '"int8dq", "int8_dynamic_activation_int8_weight", "nf4-<block_size>", "sparse24", "semi_sparse_weight", '
-        '"int8dq_sparse24", "int8_dynamic_activation_int8_semi_sparse_weight", where the part after - may be left out, '
+        '"int8dq_sparse24", "int8_dynamic_activation_int8_semi_sparse_weight", "float8wo", "float8_weight_only", '
+        '"float8dq", "float8_dynamic_activation_float8_weight", where the part after - may be left out, '
         f"but got {alias!r}"
     )
 
@@ -298,7 +309,8 @@ def test_something_else_than_a_config():
         assert str(error.value) == (
             "config must be an alias string or one of Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig, "
             "Int8WeightOnlyConfig, Int8DynamicActivationInt8WeightConfig, NF4WeightOnlyConfig, SemiSparseWeightConfig, "
-            f"Int8DynamicActivationInt8SemiSparseWeightConfig, but got {wrong!r}"
+            "Int8DynamicActivationInt8SemiSparseWeightConfig, Float8WeightOnlyConfig, "
+            f"Float8DynamicActivationFloat8WeightConfig, but got {wrong!r}"
         )
 
 
@@ -349,3 +361,17 @@ def test_large_models_show_progress_and_small_ones_do_not(monkeypatch):
     # None: tqdm shows it where there is a terminal.
     assert large["disable"] is None
     assert large["total"] == weight_bytes
+
+
+def test_fields_of_float8_configs():
+    with pytest.raises(TypeError) as error:
+        Float8WeightOnlyConfig("row")
+    assert str(error.value) == (
+        "Float8WeightOnlyConfig: granularity must be PerTensor(), PerRow() or PerBlock(), but got 'row'"
+    )
+    with pytest.raises(ValueError) as error:
+        Float8DynamicActivationFloat8WeightConfig(PerTensor(), torch.float16)
+    assert str(error.value) == (
+        "Float8DynamicActivationFloat8WeightConfig: weight_dtype must be torch.float8_e4m3fn or torch.float8_e5m2, but got "
+        "torch.float16"
+    )
