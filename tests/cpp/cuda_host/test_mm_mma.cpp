@@ -17,6 +17,8 @@ namespace {
 
 // Many multiprocessors ask for splits along K, one for none.
 int multiprocessors;
+// Of compute capabilities 8.6 and 8.9, which have the least, or as much as the device has.
+bool least_shared_memory = false;
 
 template <class Args, Status (*multiply)(const Args&, const cuda::Context&),
           int64_t (*workspace_bytes)(const Args&, const cuda::Device&), bool (*supports)(const Args&)>
@@ -25,6 +27,10 @@ Status run(const Args& args, const Parallel&) {
   cuda::Context context{};
   EXPECT_EQ(cuda::get_device(0, &context.device), Status::ok);
   context.device.multiprocessors = multiprocessors;
+  if (least_shared_memory) {
+    context.device.shared_bytes_per_block = 99 << 10;
+    context.device.shared_bytes_per_multiprocessor = 100 << 10;
+  }
   EXPECT_EQ(cudaMalloc(&context.workspace, static_cast<size_t>(workspace_bytes(args, context.device))), cudaSuccess);
   const Status status = multiply(args, context);
   EXPECT_EQ(cudaFree(context.workspace), cudaSuccess);
@@ -119,6 +125,12 @@ TEST_P(MmMma, MoreRows) {
 TEST_P(MmMma, ManyRows) {
   expect_exact({67, 260, 648, 96}, 132);
   expect_exact({40, 36, 648, 96}, 1);
+}
+
+TEST_P(MmMma, FitsTheSmallestDevices) {
+  least_shared_memory = true;
+  for (const int64_t M : {8, 16, 32, 64}) expect_exact({M, 40, 640, 32}, 1);
+  least_shared_memory = false;
 }
 
 // A quad that keeps too many, wherever it is: its column is NaN, whichever lane, warp and split sees it.
