@@ -10,6 +10,7 @@ from . import _library
 
 _library.load()
 
+from . import hf  # noqa: E402
 from ._on_import import on_import  # noqa: E402
 from .config import (  # noqa: E402
     Float8DynamicActivationFloat8WeightConfig,
@@ -101,6 +102,7 @@ __all__ = [
     "fp8_mm",
     "fp8_quantize",
     "fp8_scaled_mm",
+    "hf",
     "int4_dequantize",
     "int4_dynamic_mm",
     "int4_mm",

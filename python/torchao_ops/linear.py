@@ -32,6 +32,11 @@ def linear_class_of(config: Config) -> type["QuantLinear"]:
     return linear_class
 
 
+def config_classes() -> tuple[type, ...]:
+    """Those of all configs."""
+    return tuple(_LINEAR_CLASSES)
+
+
 def scaled(input: Tensor, input_scale: Tensor) -> Tensor:
     """input * input_scale, in the dtype of input."""
     return (input * input_scale).to(input.dtype)
