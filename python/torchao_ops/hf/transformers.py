@@ -34,6 +34,7 @@ class TorchAoOpsQuantizer(HfQuantizer):
         self._experts: dict[str, Config] = {}
         self._experts_implementations: list[tuple[object, str | None]] = []
         self._loaded: set[str] = set()
+        self._default_skips: list[str] = []
 
     # ---- what transformers asks ----
 
@@ -87,8 +88,9 @@ class TorchAoOpsQuantizer(HfQuantizer):
     def _choose(self, model: nn.Module) -> None:
         """Decides which layers and experts to quantize, and says which experts it cannot."""
         config, prefix = self.quantization_config, f"{model.base_model_prefix}."
-        skipped = self.get_modules_to_not_convert(model) if config.modules_to_not_convert is None else []
-        dense = skipped + (model._keep_in_fp32_modules or [])
+        if config.modules_to_not_convert is None:
+            self._default_skips = self.get_modules_to_not_convert(model)
+        dense = [*self._default_skips, *(model._keep_in_fp32_modules or ())]
 
         def config_of(name: str) -> Config | None:
             # Patterns may be those of the model with a head, or of that without.
@@ -181,9 +183,7 @@ class TorchAoOpsQuantizer(HfQuantizer):
         dense = [name for name in self._layers if not isinstance(model.get_submodule(name), QuantLinear)]
         if dense:
             config = self.quantization_config
-            if config.modules_to_not_convert is None:
-                config.modules_to_not_convert = self.get_modules_to_not_convert(model)
-            config.modules_to_not_convert += dense
+            config.modules_to_not_convert = [*(config.modules_to_not_convert or self._default_skips), *dense]
 
     def _is_of_experts(self, conversion: WeightTransform) -> bool:
         return isinstance(conversion, WeightConverter) and any(
