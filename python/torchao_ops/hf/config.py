@@ -31,7 +31,7 @@ class TorchAoOpsConfig:
     expression for the beginning (r"model\\.layers\\.\\d+\\.mlp").
 
     Raises:
-        TypeError: quant_type or a value of module_configs is neither a config nor a string.
+        TypeError: quant_type or a value of module_configs is neither a config nor a string, or modules_to_not_convert is no list.
         ValueError: a short name is not known, an option is no field of the config, a pattern is no regular expression, or there is
             neither quant_type nor module_configs.
     """
@@ -45,6 +45,10 @@ class TorchAoOpsConfig:
         module_configs: Mapping[str, Config | str | None] | Iterable[tuple[str, Config | str | None]] | None = None,
         **options: Any,
     ) -> None:
+        if isinstance(modules_to_not_convert, str):
+            raise TypeError(
+                f"TorchAoOpsConfig: modules_to_not_convert must be a list of strings, but got {modules_to_not_convert!r}"
+            )
         self.quant_type = _with_options(quant_type, options)
         self.modules_to_not_convert = None if modules_to_not_convert is None else list(modules_to_not_convert)
         self.module_configs = {name: _config(value) for name, value in dict(module_configs or {}).items()}

@@ -74,8 +74,7 @@ class TorchAoOpsQuantizer(DiffusersQuantizer):
             quantize_(owner, self._layers[owner_name])
 
     def _process_model_after_weight_loading(self, model: nn.Module, **_) -> nn.Module:
-        for config in dict.fromkeys(self._layers.values()):
-            leave_fast_paths(model, config)
+        leave_fast_paths(model)
         return model
 
     def _dequantize(self, model: nn.Module) -> nn.Module:

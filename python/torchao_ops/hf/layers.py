@@ -21,9 +21,9 @@ def layers_to_quantize(model: nn.Module, config_of: Callable[[str], Config | Non
     return {name: config for name, config in configs.items() if config is not None}
 
 
-def leave_fast_paths(model: nn.Module, config: Config) -> None:
-    """For layers that were quantized one by one: what `quantize_` does to the whole model."""
-    quantize_(model, config, lambda module, name: False)
+def leave_fast_paths(model: nn.Module) -> None:
+    """After layers were quantized one by one: what `quantize_` does to the whole model, whatever the config."""
+    quantize_(model, "int8wo", lambda module, name: False)
 
 
 @torch.no_grad()

@@ -106,6 +106,7 @@ class TorchAoOpsQuantizer(HfQuantizer):
             name
             for name, parameter in model.named_parameters()
             if parameter.dim() == 3
+            and min(parameter.shape) > 1
             and name not in experts
             and not isinstance(model.get_submodule(name.rpartition(".")[0]), _ConvNd)
             and config_of(name) is not None
@@ -151,8 +152,7 @@ class TorchAoOpsQuantizer(HfQuantizer):
         if self.pre_quantized:
             self._make_missing_layers_dense(model)
         self._note_dense_layers(model)
-        for config in dict.fromkeys(self._layers.values()):
-            leave_fast_paths(model, config)
+        leave_fast_paths(model)
         # Saving would take the experts for those of a dense model, and cut them up.
         model._weight_conversions = [
             conversion for conversion in model._weight_conversions if not self._is_of_experts(conversion)
@@ -162,17 +162,14 @@ class TorchAoOpsQuantizer(HfQuantizer):
     @torch.no_grad()
     def _make_missing_layers_dense(self, model: nn.Module) -> None:
         """A head that the checkpoint does not have is new: dense, and initialized to be trained."""
-        for name in (
-            *self._layers,
-            *(f"{name}.{i}" for name in self._experts for i in range(len(model.get_submodule(name)))),
-        ):
+        for name in (*self._layers, *self._experts):
             layer = model.get_submodule(name)
-            names = {f"{name}.{key}" for key in layer.state_dict()}
+            names = {f"{name}.{key}" for key in layer.state_dict()} - model.all_tied_weights_keys.keys()
             missing = sorted(names - self._loaded)
-            if missing and len(missing) < len(names):
+            if missing and (len(missing) < len(names) or name in self._experts):
+                config = self._layers.get(name) or self._experts[name]
                 raise ValueError(
-                    f"torchao_ops: a checkpoint of {self._config_of_parameter(f'{name}.weight')} must have "
-                    f"{', '.join(missing)}, but it does not"
+                    f"torchao_ops: a checkpoint with {config} must have {', '.join(missing)}, but it does not"
                 )
             if missing:
                 to_dense_(layer, model.dtype)
@@ -193,8 +190,6 @@ class TorchAoOpsQuantizer(HfQuantizer):
     def _config_of_parameter(self, name: str) -> Config | None:
         owner, _, parameter = name.rpartition(".")
         return self._experts.get(name) or (self._layers.get(owner) if parameter == "weight" else None)
-
-    # ---- model.dequantize() ----
 
     def _dequantize(self, model: nn.Module, dtype: torch.dtype | str) -> nn.Module:
         # save_pretrained leaves a string in the model's config.
