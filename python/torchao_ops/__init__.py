@@ -31,6 +31,7 @@ from .fp8_linear import Fp8Linear  # noqa: E402
 from .int4_linear import Int4Linear  # noqa: E402
 from .int8_linear import Int8Linear  # noqa: E402
 from .linear import QuantLinear  # noqa: E402
+from .load_quantized import LoadReport, load_quantized  # noqa: E402
 from .lora import LoRALinear  # noqa: E402
 from .nf4 import NF4Weight, linear_nf4, to_nf4  # noqa: E402
 from .nf4_linear import NF4Linear  # noqa: E402
@@ -84,6 +85,7 @@ __all__ = [
     "Int8Linear",
     "Int8WeightOnlyConfig",
     "LoRALinear",
+    "LoadReport",
     "NF4Linear",
     "NF4Weight",
     "NF4WeightOnlyConfig",
@@ -112,6 +114,7 @@ __all__ = [
     "int8_mm",
     "int8_quantize",
     "linear_nf4",
+    "load_quantized",
     "model_size",
     "nf4_dequantize",
     "nf4_mm",

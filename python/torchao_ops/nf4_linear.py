@@ -31,7 +31,7 @@ class NF4Linear(QuantLinear):
 
     @staticmethod
     def quantize_weight(weight: Tensor, config: Config) -> dict[str, Tensor | None]:
-        return _buffers(to_nf4(weight, config.block_size, NESTED_BLOCK_SIZE if config.double_quant else None))
+        return buffers_of(to_nf4(weight, config.block_size, NESTED_BLOCK_SIZE if config.double_quant else None))
 
     def _set_options(self, config: Config, dtype: torch.dtype) -> None:
         self.block_size = config.block_size
@@ -89,13 +89,13 @@ class NF4Linear(QuantLinear):
             if found != self.config or weight.nested_block_size != NESTED_BLOCK_SIZE:
                 error_msgs.append(f"{name} must be quantized with {self.config}, but the state dict's was with {found}")
             else:
-                state_dict.update({prefix + key: value for key, value in _buffers(weight).items() if value is not None})
+                state_dict.update({prefix + key: value for key, value in buffers_of(weight).items() if value is not None})
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
 
 
-def _buffers(weight: NF4Weight) -> dict[str, Tensor | None]:
+def buffers_of(weight: NF4Weight) -> dict[str, Tensor | None]:
     return {
         "weight_packed": weight.packed,
         "weight_absmax": weight.absmax,

@@ -54,7 +54,7 @@ def quantize_(
             progress.update(weight_bytes)
 
     for module in model.modules():
-        _leave_fast_path(module)
+        leave_fast_path(module)
 
 
 def layers_by_weight(model: nn.Module, filter_fn: Callable[[nn.Module, str], bool] | None) -> list[list[nn.Linear]]:
@@ -88,7 +88,7 @@ def is_plain_linear(module: nn.Module) -> bool:
     )
 
 
-def _leave_fast_path(module: nn.Module) -> None:
+def leave_fast_path(module: nn.Module) -> None:
     """Keeps PyTorch's transformer layers from their fused inference path, which reads the weights of their linear layers
     directly: it would dequantize them at every call and ignore dynamic activations."""
     if isinstance(module, nn.TransformerEncoderLayer) and isinstance(module.linear1, QuantLinear):

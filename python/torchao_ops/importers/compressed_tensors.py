@@ -1,0 +1,136 @@
+"""compressed-tensors (llm-compressor, vLLM): pack-quantized int4, whose int32 words are our bytes, and int8; int-quantized int8.
+
+Its config says for which modules there is which scheme; the tensors say the rest. Without a config, activations are taken to be exact.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoint import Checkpoint, CheckpointError
+from .layer import ImportedLayer, bytes_of_words, check_order, group_size_of, int4_layer, int8_layer, linear_of, nibbles, signed
+
+NAME = "compressed-tensors"
+_METHOD = "compressed-tensors"
+_WORD_BITS = 32
+_FLOAT8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
+# The scales of activations that are quantized with numbers from calibration.
+_STATIC_ACTIVATIONS = ("input_scale", "input_zero_point")
+
+
+def recognizes(checkpoint: Checkpoint) -> bool:
+    return (
+        checkpoint.config.get("quant_method") == _METHOD
+        or any(checkpoint.has(module, "weight_shape") for module in checkpoint.modules_with("weight_packed"))
+        or any(
+            checkpoint.has(module, "weight_scale") and checkpoint.peek(module, "weight").dtype in _WEIGHT_READERS
+            for module in checkpoint.modules_with("weight")
+        )
+    )
+
+
+def layers(checkpoint: Checkpoint, linears: Mapping[str, nn.Linear]) -> dict[str, ImportedLayer]:
+    _check_config(checkpoint.config)
+    found = {}
+    for module in checkpoint.modules_with("weight_scale"):
+        scheme = _scheme_of(module, linear_of(linears, module), checkpoint.config)
+        found[module] = _layer(checkpoint, module, scheme)
+        if any([checkpoint.take_if_there(module, name) is not None for name in _STATIC_ACTIVATIONS]):
+            checkpoint.notes.append(f"{module}'s activations are not rounded with the checkpoint's input_scale")
+    return found
+
+
+def _check_config(config: Mapping[str, Any]) -> None:
+    for key in ("transform_config", "sparsity_config"):
+        if config.get(key):
+            raise CheckpointError(f"{key} must be empty, but got {config[key]}")
+
+
+def _scheme_of(module: str, linear: nn.Linear, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first group of the config that a module belongs to."""
+    for scheme in config.get("config_groups", {}).values():
+        if isinstance(scheme, Mapping) and any(_matches(module, linear, target) for target in scheme.get("targets", ())):
+            return scheme
+    return {}
+
+
+def _matches(module: str, linear: nn.Linear, target: str) -> bool:
+    if target.startswith("re:"):
+        return re.match(target.removeprefix("re:"), module) is not None
+    return target == module or target in (base.__name__ for base in type(linear).__mro__)
+
+
+def _layer(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> ImportedLayer:
+    dynamic = _rounds_activations_to_int8(scheme)
+    if checkpoint.has(module, "weight_packed"):
+        return _packed(checkpoint, module, dynamic)
+    dtype = checkpoint.peek(module, "weight").dtype
+    if dtype not in _WEIGHT_READERS:
+        raise CheckpointError(f"{module}.weight must be int8 or packed int32, but is {dtype}")
+    return _WEIGHT_READERS[dtype](checkpoint, module, dynamic)
+
+
+def _rounds_activations_to_int8(scheme: Mapping[str, Any]) -> bool:
+    activations = scheme.get("input_activations") or {}
+    return activations.get("num_bits") == 8 and activations.get("type", "int") == "int"
+
+
+def _packed(checkpoint: Checkpoint, module: str, dynamic: bool) -> ImportedLayer:
+    words, scale = checkpoint.take(module, "weight_packed"), checkpoint.take(module, "weight_scale")
+    if words.dtype != torch.int32 or not checkpoint.has(module, "weight_shape"):
+        raise CheckpointError(f"{module}.weight_packed must be int32 with a weight_shape, but is {words.dtype}: another format")
+    out_features, in_features = checkpoint.take(module, "weight_shape").tolist()
+    zero_words = checkpoint.take_if_there(module, "weight_zero_point")
+    scale = _per_row(scale, out_features)
+    group_size = group_size_of(module, in_features, scale.shape[1])
+    check_order(module, checkpoint.take_if_there(module, "weight_g_idx"), group_size, in_features)
+    stored = bytes_of_words(words)
+    # Rows that end inside a word are padded; safetensors saves no strided rows.
+    if words.shape[-1] == -(-in_features * 4 // _WORD_BITS):
+        packed = stored[:, : (in_features + 1) // 2].contiguous()
+        zero_point = None if zero_words is None else _zero_points(zero_words, out_features).to(scale.dtype)
+        return int4_layer(packed, scale, zero_point, group_size, in_features, dynamic)
+    if words.shape[-1] == -(-in_features * 8 // _WORD_BITS) and zero_words is None:
+        codes = signed(stored[:, :in_features])
+        return _int8_layer(codes, scale, dynamic, module)
+    bits = words.shape[-1] * _WORD_BITS // max(in_features, 1)
+    zero_points = "no zero points" if zero_words is None else "zero points"
+    raise CheckpointError(f"{module} must have 4 bits a weight, or 8 without zero points, but has {bits} and {zero_points}")
+
+
+def _plain_int8(checkpoint: Checkpoint, module: str, dynamic: bool) -> ImportedLayer:
+    codes, scale = checkpoint.take(module, "weight"), checkpoint.take(module, "weight_scale")
+    zero_point = checkpoint.take_if_there(module, "weight_zero_point")
+    if zero_point is not None and bool(zero_point.any()):
+        raise CheckpointError(f"{module} must be symmetric to have 8 bits a weight, but it has zero points")
+    return _int8_layer(codes, _per_row(scale, codes.shape[0]), dynamic, module)
+
+
+def _int8_layer(codes: Tensor, scale: Tensor, dynamic: bool, module: str) -> ImportedLayer:
+    if scale.shape[1] == 1:
+        return int8_layer(codes, scale[:, 0], None, dynamic)
+    return int8_layer(codes, scale, group_size_of(module, codes.shape[1], scale.shape[1]), dynamic)
+
+
+def _per_row(scale: Tensor, out_features: int) -> Tensor:
+    """[N, G]; one scale for the whole weight is repeated."""
+    return scale.reshape(1, 1).expand(out_features, 1).contiguous() if scale.numel() == 1 else scale
+
+
+def _zero_points(words: Tensor, out_features: int) -> Tensor:
+    """int32 [N / 8, G], packed along N, to [N, G]."""
+    return nibbles(bytes_of_words(words.t())).t()[:out_features].contiguous()
+
+
+def _float8(checkpoint: Checkpoint, module: str, dynamic: bool) -> ImportedLayer:
+    raise CheckpointError(f"{module} must be quantized to integers, but is float-quantized: torchao_ops has no fp8 layer yet")
+
+
+# By the dtype of a weight that is not packed.
+_WEIGHT_READERS: dict[torch.dtype, Callable[[Checkpoint, str, bool], ImportedLayer]] = {
+    torch.int8: _plain_int8,
+    **dict.fromkeys(_FLOAT8_DTYPES, _float8),
+}
