@@ -67,6 +67,7 @@ from .smoothquant import smoothquant  # noqa: E402
 from .sparse24_linear import Sparse24Linear  # noqa: E402
 from .sparsifier import WandaSparsifier, WeightNormSparsifier  # noqa: E402
 from .sparsify import sparsify_  # noqa: E402
+from .to_compressed_tensors import to_compressed_tensors  # noqa: E402
 
 __version__ = capabilities()["version"]
 
@@ -131,5 +132,6 @@ __all__ = [
     "sparse24_mm",
     "sparse24_prune",
     "sparsify_",
+    "to_compressed_tensors",
     "to_nf4",
 ]

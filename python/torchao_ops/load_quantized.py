@@ -149,9 +149,7 @@ def _wanted(model: nn.Module, layers: Iterable[str]) -> dict[str, Tensor]:
     """The model's dense Parameters and buffers, by each name that they have in its state dict."""
     converted = {id(model.get_submodule(name)) for name in layers}
     weights = {
-        join(name, "weight")
-        for name, module in model.named_modules(remove_duplicate=False)
-        if id(module) in converted
+        join(name, "weight") for name, module in model.named_modules(remove_duplicate=False) if id(module) in converted
     }
     state = model.state_dict(keep_vars=True)
     return {name: value for name, value in state.items() if name not in weights and isinstance(value, Tensor)}

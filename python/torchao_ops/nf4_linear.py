@@ -89,7 +89,9 @@ class NF4Linear(QuantLinear):
             if found != self.config or weight.nested_block_size != NESTED_BLOCK_SIZE:
                 error_msgs.append(f"{name} must be quantized with {self.config}, but the state dict's was with {found}")
             else:
-                state_dict.update({prefix + key: value for key, value in buffers_of(weight).items() if value is not None})
+                state_dict.update(
+                    {prefix + key: value for key, value in buffers_of(weight).items() if value is not None}
+                )
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )

@@ -20,7 +20,8 @@ _NIBBLE_OF_COLUMN = (0, 4, 1, 5, 2, 6, 3, 7)
 def recognizes(checkpoint: Checkpoint) -> bool:
     return any(
         checkpoint.has(module, "scales")
-        and checkpoint.peek(module, "qweight").shape[-1] * _CODES_PER_WORD == checkpoint.peek(module, "scales").shape[-1]
+        and checkpoint.peek(module, "qweight").shape[-1] * _CODES_PER_WORD
+        == checkpoint.peek(module, "scales").shape[-1]
         for module in checkpoint.modules_with("qweight")
     )
 
@@ -37,9 +38,7 @@ def _layer(checkpoint: Checkpoint, module: str) -> ImportedLayer:
     scale = checkpoint.take(module, "scales").t().contiguous()
     codes, zero_point = _codes(words).t(), _codes(zero_words).t()
     group_size = group_size_of(module, codes.shape[1], scale.shape[1])
-    return int4_layer(
-        pack_nibbles(codes), scale, zero_point.to(scale.dtype).contiguous(), group_size, codes.shape[1]
-    )
+    return int4_layer(pack_nibbles(codes), scale, zero_point.to(scale.dtype).contiguous(), group_size, codes.shape[1])
 
 
 def _codes(words: Tensor) -> Tensor:

@@ -39,7 +39,9 @@ def _layer(checkpoint: Checkpoint, module: str) -> ImportedLayer:
         raise CheckpointError(str(error)) from None
     doubly_quantized = weight.absmax_code is not None
     if doubly_quantized and weight.nested_block_size != NESTED_BLOCK_SIZE:
-        raise CheckpointError(f"{module}'s nested_blocksize must be {NESTED_BLOCK_SIZE}, but got {weight.nested_block_size}")
+        raise CheckpointError(
+            f"{module}'s nested_blocksize must be {NESTED_BLOCK_SIZE}, but got {weight.nested_block_size}"
+        )
     if len(weight.shape) != 2:
         raise CheckpointError(f"{module}'s weight must be a matrix, but got {list(weight.shape)}")
     return ImportedLayer(NF4WeightOnlyConfig(weight.block_size, doubly_quantized), *weight.shape, buffers_of(weight))

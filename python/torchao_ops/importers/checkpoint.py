@@ -130,7 +130,9 @@ def _read_file(file: Path) -> Checkpoint:
         from safetensors import safe_open
 
         with safe_open(file, "pt") as opened:
-            return Checkpoint({name: opened.get_tensor(name) for name in opened.keys()}, metadata=opened.metadata() or {})
+            return Checkpoint(
+                {name: opened.get_tensor(name) for name in opened.keys()}, metadata=opened.metadata() or {}
+            )
     if file.suffix == ".gguf":
         from . import gguf
 

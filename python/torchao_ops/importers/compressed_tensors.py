@@ -11,7 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from .checkpoint import Checkpoint, CheckpointError
-from .layer import ImportedLayer, bytes_of_words, check_order, group_size_of, int4_layer, int8_layer, linear_of, nibbles, signed
+from .layer import (
+    ImportedLayer,
+    bytes_of_words,
+    check_order,
+    group_size_of,
+    int4_layer,
+    int8_layer,
+    linear_of,
+    nibbles,
+    pack_nibbles,
+    signed,
+)
 
 NAME = "compressed-tensors"
 _METHOD = "compressed-tensors"
@@ -52,7 +63,9 @@ def _check_config(config: Mapping[str, Any]) -> None:
 def _scheme_of(module: str, linear: nn.Linear, config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The first group of the config that a module belongs to."""
     for scheme in config.get("config_groups", {}).values():
-        if isinstance(scheme, Mapping) and any(_matches(module, linear, target) for target in scheme.get("targets", ())):
+        if isinstance(scheme, Mapping) and any(
+            _matches(module, linear, target) for target in scheme.get("targets", ())
+        ):
             return scheme
     return {}
 
@@ -64,13 +77,12 @@ def _matches(module: str, linear: nn.Linear, target: str) -> bool:
 
 
 def _layer(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> ImportedLayer:
-    dynamic = _rounds_activations_to_int8(scheme)
     if checkpoint.has(module, "weight_packed"):
-        return _packed(checkpoint, module, dynamic)
+        return _packed(checkpoint, module, scheme)
     dtype = checkpoint.peek(module, "weight").dtype
     if dtype not in _WEIGHT_READERS:
         raise CheckpointError(f"{module}.weight must be int8 or packed int32, but is {dtype}")
-    return _WEIGHT_READERS[dtype](checkpoint, module, dynamic)
+    return _WEIGHT_READERS[dtype](checkpoint, module, scheme)
 
 
 def _rounds_activations_to_int8(scheme: Mapping[str, Any]) -> bool:
@@ -78,15 +90,18 @@ def _rounds_activations_to_int8(scheme: Mapping[str, Any]) -> bool:
     return activations.get("num_bits") == 8 and activations.get("type", "int") == "int"
 
 
-def _packed(checkpoint: Checkpoint, module: str, dynamic: bool) -> ImportedLayer:
+def _packed(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> ImportedLayer:
     words, scale = checkpoint.take(module, "weight_packed"), checkpoint.take(module, "weight_scale")
     if words.dtype != torch.int32 or not checkpoint.has(module, "weight_shape"):
-        raise CheckpointError(f"{module}.weight_packed must be int32 with a weight_shape, but is {words.dtype}: another format")
+        raise CheckpointError(
+            f"{module}.weight_packed must be int32 with a weight_shape, but is {words.dtype}: another format"
+        )
     out_features, in_features = checkpoint.take(module, "weight_shape").tolist()
     zero_words = checkpoint.take_if_there(module, "weight_zero_point")
     scale = _per_row(scale, out_features)
     group_size = group_size_of(module, in_features, scale.shape[1])
     check_order(module, checkpoint.take_if_there(module, "weight_g_idx"), group_size, in_features)
+    dynamic = _rounds_activations_to_int8(scheme)
     stored = bytes_of_words(words)
     # Rows that end inside a word are padded; safetensors saves no strided rows.
     if words.shape[-1] == -(-in_features * 4 // _WORD_BITS):
@@ -98,15 +113,27 @@ def _packed(checkpoint: Checkpoint, module: str, dynamic: bool) -> ImportedLayer
         return _int8_layer(codes, scale, dynamic, module)
     bits = words.shape[-1] * _WORD_BITS // max(in_features, 1)
     zero_points = "no zero points" if zero_words is None else "zero points"
-    raise CheckpointError(f"{module} must have 4 bits a weight, or 8 without zero points, but has {bits} and {zero_points}")
+    raise CheckpointError(
+        f"{module} must have 4 bits a weight, or 8 without zero points, but has {bits} and {zero_points}"
+    )
 
 
-def _plain_int8(checkpoint: Checkpoint, module: str, dynamic: bool) -> ImportedLayer:
+def _plain(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> ImportedLayer:
+    """A code a byte, also where it is one of 4 bits: those are packed."""
     codes, scale = checkpoint.take(module, "weight"), checkpoint.take(module, "weight_scale")
     zero_point = checkpoint.take_if_there(module, "weight_zero_point")
+    out_features, in_features = codes.shape
+    scale, dynamic = _per_row(scale, out_features), _rounds_activations_to_int8(scheme)
+    if (scheme.get("weights") or {}).get("num_bits", 8) <= 4:
+        if zero_point is not None:
+            zero_point = _per_row(zero_point, out_features).to(scale.dtype) + 8
+        group_size = group_size_of(module, in_features, scale.shape[1])
+        return int4_layer(
+            pack_nibbles((codes + 8).view(torch.uint8)), scale, zero_point, group_size, in_features, dynamic
+        )
     if zero_point is not None and bool(zero_point.any()):
         raise CheckpointError(f"{module} must be symmetric to have 8 bits a weight, but it has zero points")
-    return _int8_layer(codes, _per_row(scale, codes.shape[0]), dynamic, module)
+    return _int8_layer(codes, scale, dynamic, module)
 
 
 def _int8_layer(codes: Tensor, scale: Tensor, dynamic: bool, module: str) -> ImportedLayer:
@@ -125,12 +152,14 @@ def _zero_points(words: Tensor, out_features: int) -> Tensor:
     return nibbles(bytes_of_words(words.t())).t()[:out_features].contiguous()
 
 
-def _float8(checkpoint: Checkpoint, module: str, dynamic: bool) -> ImportedLayer:
-    raise CheckpointError(f"{module} must be quantized to integers, but is float-quantized: torchao_ops has no fp8 layer yet")
+def _float8(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> ImportedLayer:
+    raise CheckpointError(
+        f"{module} must be quantized to integers, but is float-quantized: torchao_ops has no fp8 layer yet"
+    )
 
 
 # By the dtype of a weight that is not packed.
-_WEIGHT_READERS: dict[torch.dtype, Callable[[Checkpoint, str, bool], ImportedLayer]] = {
-    torch.int8: _plain_int8,
+_WEIGHT_READERS: dict[torch.dtype, Callable[[Checkpoint, str, Mapping[str, Any]], ImportedLayer]] = {
+    torch.int8: _plain,
     **dict.fromkeys(_FLOAT8_DTYPES, _float8),
 }

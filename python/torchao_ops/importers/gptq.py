@@ -10,7 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from .checkpoint import Checkpoint, CheckpointError, join
-from .layer import ImportedLayer, bytes_of_words, check_order, group_size_of, int4_layer, int8_layer, linear_of, nibbles, signed
+from .layer import (
+    ImportedLayer,
+    bytes_of_words,
+    check_order,
+    group_size_of,
+    int4_layer,
+    int8_layer,
+    linear_of,
+    nibbles,
+    signed,
+)
 
 NAME = "GPTQ"
 _WORD_BITS = 32

@@ -57,7 +57,9 @@ def _layer(checkpoint: Checkpoint, module: str) -> ImportedLayer:
     out_features, in_features = metadata["shape"]
     group_size = metadata["group_size"] or in_features
     if in_features % group_size:
-        raise CheckpointError(f"{module}'s groups of {group_size} must divide its {in_features} columns, but straddle rows")
+        raise CheckpointError(
+            f"{module}'s groups of {group_size} must divide its {in_features} columns, but straddle rows"
+        )
 
     packed = words.data.view(torch.uint8)  # view_as_float stores them as numbers
     codes = torch.cat((packed >> 4, packed & 0xF)).view(out_features, in_features)

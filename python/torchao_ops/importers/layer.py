@@ -49,7 +49,9 @@ def int4_layer(
     )
 
 
-def int8_layer(codes: Tensor, scale: Tensor, group_size: int | None, dynamic_activations: bool = False) -> ImportedLayer:
+def int8_layer(
+    codes: Tensor, scale: Tensor, group_size: int | None, dynamic_activations: bool = False
+) -> ImportedLayer:
     """As `int8_dequantize` takes a weight; group_size None is one scale a row. With groups, activations stay exact: no layer rounds them."""
     config = (
         Int8DynamicActivationInt8WeightConfig()
@@ -68,7 +70,9 @@ def linear_of(linears: Mapping[str, nn.Linear], module: str) -> nn.Linear:
 def group_size_of(module: str, in_features: int, groups: int) -> int:
     """Of groups of one size that fill a row."""
     if groups < 1 or in_features % groups:
-        raise CheckpointError(f"{module}'s groups must divide its {in_features} columns, but there are {groups} of them")
+        raise CheckpointError(
+            f"{module}'s groups must divide its {in_features} columns, but there are {groups} of them"
+        )
     return in_features // groups
 
 
