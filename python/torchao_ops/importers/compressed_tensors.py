@@ -55,9 +55,11 @@ def layers(checkpoint: Checkpoint, linears: Mapping[str, nn.Linear]) -> dict[str
 
 
 def _check_config(config: Mapping[str, Any]) -> None:
-    for key in ("transform_config", "sparsity_config"):
-        if config.get(key):
-            raise CheckpointError(f"{key} must be empty, but got {config[key]}")
+    if config.get("transform_config"):
+        raise CheckpointError(f"transform_config must be empty, but got {config['transform_config']}")
+    sparse = (config.get("sparsity_config") or {}).get("format", "dense")
+    if sparse != "dense":
+        raise CheckpointError(f"sparsity_config's format must be dense, but got {sparse!r}")
 
 
 def _scheme_of(module: str, linear: nn.Linear, config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -101,21 +103,29 @@ def _packed(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> I
     scale = _per_row(scale, out_features)
     group_size = group_size_of(module, in_features, scale.shape[1])
     check_order(module, checkpoint.take_if_there(module, "weight_g_idx"), group_size, in_features)
-    dynamic = _rounds_activations_to_int8(scheme)
-    stored = bytes_of_words(words)
+    bits = _num_bits(scheme) or _bits_of(words, in_features)
+    dynamic, stored = _rounds_activations_to_int8(scheme), bytes_of_words(words)
     # Rows that end inside a word are padded; safetensors saves no strided rows.
-    if words.shape[-1] == -(-in_features * 4 // _WORD_BITS):
+    if bits == 4:
         packed = stored[:, : (in_features + 1) // 2].contiguous()
         zero_point = None if zero_words is None else _zero_points(zero_words, out_features).to(scale.dtype)
         return int4_layer(packed, scale, zero_point, group_size, in_features, dynamic)
-    if words.shape[-1] == -(-in_features * 8 // _WORD_BITS) and zero_words is None:
-        codes = signed(stored[:, :in_features])
-        return _int8_layer(codes, scale, dynamic, module)
-    bits = words.shape[-1] * _WORD_BITS // max(in_features, 1)
+    if bits == 8 and zero_words is None:
+        return _int8_layer(signed(stored[:, :in_features]), scale, dynamic, module)
     zero_points = "no zero points" if zero_words is None else "zero points"
     raise CheckpointError(
         f"{module} must have 4 bits a weight, or 8 without zero points, but has {bits} and {zero_points}"
     )
+
+
+def _num_bits(scheme: Mapping[str, Any]) -> int | None:
+    return (scheme.get("weights") or {}).get("num_bits")
+
+
+def _bits_of(words: Tensor, in_features: int) -> int:
+    """4 or 8, if they fill as many words; else about how many they are."""
+    filled = (bits for bits in (4, 8) if words.shape[-1] == -(-in_features * bits // _WORD_BITS))
+    return next(filled, words.shape[-1] * _WORD_BITS // max(in_features, 1))
 
 
 def _plain(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> ImportedLayer:
@@ -124,7 +134,7 @@ def _plain(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> Im
     zero_point = checkpoint.take_if_there(module, "weight_zero_point")
     out_features, in_features = codes.shape
     scale, dynamic = _per_row(scale, out_features), _rounds_activations_to_int8(scheme)
-    if (scheme.get("weights") or {}).get("num_bits", 8) <= 4:
+    if (_num_bits(scheme) or 8) <= 4:
         if zero_point is not None:
             zero_point = _per_row(zero_point, out_features).to(scale.dtype) + 8
         group_size = group_size_of(module, in_features, scale.shape[1])
