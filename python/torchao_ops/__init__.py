@@ -12,6 +12,7 @@ _library.load()
 
 from . import hf  # noqa: E402
 from ._on_import import on_import  # noqa: E402
+from .autoquant import AutoquantReport, apply_autoquant, autoquant  # noqa: E402
 from .config import (  # noqa: E402
     Float8DynamicActivationFloat8WeightConfig,
     Float8WeightOnlyConfig,
@@ -78,6 +79,7 @@ __all__ = [
     "Float8Linear",
     "Float8WeightOnlyConfig",
     "Fp8Linear",
+    "AutoquantReport",
     "Int4Linear",
     "Int4WeightOnlyConfig",
     "Int8DynamicActivationInt4WeightConfig",
@@ -98,6 +100,8 @@ __all__ = [
     "Sparse24Linear",
     "WandaSparsifier",
     "WeightNormSparsifier",
+    "apply_autoquant",
+    "autoquant",
     "capabilities",
     "convert_to_float8_training",
     "fp8_dequantize",

@@ -231,3 +231,13 @@ def config_from_alias(alias: str) -> Config:
         raise ValueError(f"config must be one of {known}, where the part after - may be left out, but got {alias!r}")
     config_class, field = _ALIASES[match["name"]]
     return config_class(**{field: int(match["number"])}) if match["number"] else config_class()
+
+
+def alias_of(config: Config) -> str:
+    """The short name of a config, with its group size; a config that has none is shown as it is written in Python."""
+    for alias, (config_class, field) in _ALIASES.items():
+        if type(config) is config_class:
+            number = getattr(config, field) if field else None
+            name = alias if number is None else f"{alias}-{number}"
+            return name if config_from_alias(name) == config else repr(config)
+    return repr(config)
