@@ -14,6 +14,8 @@ from .size import model_size
 
 # Weights that are read in turn exceed the largest cache by this factor, so that each comes from memory.
 _COLD_CACHE_FACTOR = 2.5
+# Layers that would need more copies are so small that the calls around them hardly touch the cache.
+_MOST_COPIES = 64
 # Of a layer, however long they take.
 _LEAST_CALLS = 3
 # Of one layer's turn in a row, where weights are warm.
@@ -40,13 +42,14 @@ def fastest_seconds(layers: Mapping[str, nn.Module], x: Tensor, cold: bool, seco
 
     Args:
         cold: read weights from memory, as in a model that is larger than the cache: with as many copies of all of them,
-            each called in turn, as exceed it. Otherwise a layer is called several times in a row.
+            each called in turn, as exceed it (64 at most). Otherwise a layer is called several times in a row.
         seconds_each: about how long each layer is called in all; slow ones are called a few times all the same.
     """
     copies = 1
     if cold:
         all_bytes = sum(map(model_size, layers.values()))
-        copies = math.ceil(_COLD_CACHE_FACTOR * last_level_cache_bytes(x.device) / max(all_bytes, 1))
+        wanted = _COLD_CACHE_FACTOR * last_level_cache_bytes(x.device) / max(all_bytes, 1)
+        copies = min(math.ceil(wanted), _MOST_COPIES)
     contestants = {}
     for name, layer in layers.items():
         copied = [layer, *(copy.deepcopy(layer) for _ in range(copies - 1))]

@@ -377,6 +377,13 @@ def test_times_are_those_of_the_calls(cold, monkeypatch):
     assert len(copies) == (4 if cold else 0)
 
 
+def test_a_tiny_layer_is_not_copied_without_end(monkeypatch):
+    copies = []
+    monkeypatch.setattr("torchao_ops._timing.copy.deepcopy", lambda layer: copies.append(layer) or layer)
+    fastest_seconds({"a": nn.Linear(2, 2, device="cpu")}, torch.zeros(1, 2, device="cpu"), True, 0.0)
+    assert len(copies) == 63
+
+
 def test_a_slow_layer_is_not_called_for_long():
     Sleeps.calls = 0
     begin = time.monotonic()
