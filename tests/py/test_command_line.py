@@ -13,7 +13,6 @@ from torchao_ops import bench, generate, info
 from torchao_ops._command_line import config_names
 from torchao_ops._llama import Llama, LlamaShape
 from torchao_ops.linear import config_classes
-from transformers import LlamaConfig, LlamaForCausalLM
 
 SHAPE = LlamaShape(layers=2, dim=128, vocabulary=50)
 GENERATE = "--layers 2 --dim 128 --vocabulary 50 --prompt-tokens 5 --new-tokens 4 --samples 1 --threads 1".split()
@@ -26,6 +25,8 @@ def llama(max_tokens: int = 9, dtype: torch.dtype = torch.float32) -> Llama:
 
 @torch.no_grad()
 def test_the_llama_computes_what_transformers_computes():
+    from transformers import LlamaConfig, LlamaForCausalLM  # takes seconds, which the other tests need not wait for
+
     ours = llama()
     theirs = LlamaForCausalLM(
         LlamaConfig(
