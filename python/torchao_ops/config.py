@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
@@ -22,9 +22,17 @@ class _Int4WeightConfig:
 
     group_size: int
     symmetric: bool = False
+    qparams: Literal["minmax", "hqq"] = "minmax"
 
     def __post_init__(self) -> None:
         _check_size(self, "group_size", self.group_size)
+        name = type(self).__name__
+        if self.qparams not in ("minmax", "hqq"):
+            raise ValueError(f'{name}: qparams must be "minmax" or "hqq", but got {self.qparams!r}')
+        if self.symmetric and self.qparams == "hqq":
+            raise ValueError(
+                f'{name}: symmetric must be False with qparams="hqq", which chooses zero points, but got True'
+            )
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,11 @@ class Int4WeightOnlyConfig(_Int4WeightConfig):
         group_size: how many weights along in_features share a scale; smaller is more accurate and larger in memory. Any
             size from 1 on; it need not divide in_features.
         symmetric: store no zero points (all are 8): slightly smaller, slightly less accurate.
+        qparams: how scales and zero points come of the weights of a group: "minmax" is what `int4_quantize` does; "hqq" fits the zero
+            point to them (slower to quantize; the same size and speed).
 
     Raises:
-        TypeError, ValueError: group_size is not an int or below 1.
+        TypeError, ValueError: group_size is not an int or below 1; qparams is neither of the two, or "hqq" with symmetric.
     """
 
     group_size: int = 128

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import Config, Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig
+from .hqq import int4_quantize_hqq
 from .linear import QuantLinear, takes
 
 
@@ -23,7 +24,10 @@ class Int4Linear(QuantLinear):
     @staticmethod
     @torch.no_grad()
     def quantize_weight(weight: Tensor, config: Config) -> dict[str, Tensor | None]:
-        packed, scale, zero_point = torch.ops.torchao.int4_quantize(weight, config.group_size, config.symmetric)
+        if config.qparams == "hqq":
+            packed, scale, zero_point = int4_quantize_hqq(weight, config.group_size)
+        else:
+            packed, scale, zero_point = torch.ops.torchao.int4_quantize(weight, config.group_size, config.symmetric)
         return {
             "weight_packed": packed,
             "weight_scale": scale,
