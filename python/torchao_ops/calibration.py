@@ -106,7 +106,7 @@ class LayerInputs:
         for layer, statistic in self.statistics.items():
             if not statistic.isfinite().all():
                 raise ValueError(
-                    f"{self._method}: the inputs of {self._names[layer]} must be finite, but got NaN or Inf"
+                    f"{self._method}: the inputs of {self._names[layer] or 'the model'} must be finite, but got NaN or Inf"
                 )
 
     def layers_by_input(self) -> list[list[nn.Linear]]:
