@@ -13,6 +13,7 @@ _library.load()
 from . import hf  # noqa: E402
 from ._on_import import on_import  # noqa: E402
 from .autoquant import AutoquantReport, apply_autoquant, autoquant  # noqa: E402
+from .awq import awq  # noqa: E402
 from .config import (  # noqa: E402
     Float8DynamicActivationFloat8WeightConfig,
     Float8WeightOnlyConfig,
@@ -29,6 +30,9 @@ from .config import (  # noqa: E402
 )
 from .float8_training import Float8Linear, convert_to_float8_training  # noqa: E402
 from .fp8_linear import Fp8Linear  # noqa: E402
+    QATConfig,
+)
+from .gptq import gptq  # noqa: E402
 from .int4_linear import Int4Linear  # noqa: E402
 from .int8_linear import Int8Linear  # noqa: E402
 from .linear import QuantLinear  # noqa: E402
@@ -62,6 +66,7 @@ from .ops.sparse24_decompress import sparse24_decompress  # noqa: E402
 from .ops.sparse24_dynamic_mm import sparse24_dynamic_mm  # noqa: E402
 from .ops.sparse24_mm import sparse24_mm  # noqa: E402
 from .ops.sparse24_prune import sparse24_prune  # noqa: E402
+from .qat import QATLinear  # noqa: E402
 from .quantize import quantize_  # noqa: E402
 from .size import model_size  # noqa: E402
 from .smoothquant import smoothquant  # noqa: E402
@@ -110,6 +115,12 @@ __all__ = [
     "fp8_quantize",
     "fp8_scaled_mm",
     "hf",
+    "QATConfig",
+    "QATLinear",
+    "QuantLinear",
+    "awq",
+    "capabilities",
+    "gptq",
     "int4_dequantize",
     "int4_dynamic_mm",
     "int4_mm",

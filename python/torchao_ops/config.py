@@ -195,6 +195,29 @@ class Float8DynamicActivationFloat8WeightConfig(_Float8WeightConfig):
     """
 
 
+@dataclass(frozen=True)
+class QATConfig:
+    """Quantization-aware training: for `quantize_`, which it tells to begin or to end it.
+
+    Args:
+        base_config: what the trained model will be quantized with: a config or a short name of one, the same for both steps.
+        step: "prepare" makes linear layers compute what they will when they are quantized, with a weight that is still dense and trained
+            (`QATLinear`); "convert" quantizes these layers.
+
+    Raises:
+        ValueError: base_config is a string that names no config; step is neither of the two.
+    """
+
+    base_config: "Config | str"
+    step: Literal["prepare", "convert"]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.base_config, str):
+            object.__setattr__(self, "base_config", config_from_alias(self.base_config))
+        if self.step not in ("prepare", "convert"):
+            raise ValueError(f'QATConfig: step must be "prepare" or "convert", but got {self.step!r}')
+
+
 Config = (
     Int4WeightOnlyConfig
     | Int8DynamicActivationInt4WeightConfig

@@ -14,7 +14,7 @@ from .importers import IMPORTERS
 from .importers.checkpoint import Checkpoint, CheckpointError, join, read, renamed
 from .importers.layer import ImportedLayer, linear_of
 from .linear import QuantLinear, linear_class_of
-from .quantize import is_plain_linear, leave_fast_path
+from .quantize import is_plain_linear, leave_fast_paths
 
 _NAMES_IN_A_SENTENCE = 3
 _SCALE_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -110,8 +110,7 @@ def load_quantized(
 
     quantized = {name: _convert(linears[name], layer) for name, layer in layers.items()}
     _load_dense(model, dense, wanted)
-    for module in model.modules():
-        leave_fast_path(module)
+    leave_fast_paths(model)
     stayed = tuple(name for name in linears if name not in layers)
     return LoadReport(importer.NAME, quantized, stayed, tuple(missing), tuple(unexpected), tuple(checkpoint.notes))
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from ..config import Config
 from ..linear import QuantLinear
-from ..quantize import quantize_
+from ..quantize import leave_fast_paths, quantize_
 from .config import QuantMethod, TorchAoOpsConfig
-from .layers import layers_to_quantize, leave_fast_paths, to_dense_
+from .layers import layers_to_quantize, to_dense_
 
 
 class TorchAoOpsQuantizer(DiffusersQuantizer):

@@ -7,7 +7,7 @@ from torch import nn
 
 from ..config import Config
 from ..linear import QuantLinear
-from ..quantize import is_plain_linear, parameter_owners, quantize_
+from ..quantize import is_plain_linear, parameter_owners
 
 
 def layers_to_quantize(model: nn.Module, config_of: Callable[[str], Config | None]) -> dict[str, Config]:
@@ -19,11 +19,6 @@ def layers_to_quantize(model: nn.Module, config_of: Callable[[str], Config | Non
         if is_plain_linear(module) and owners[id(module.weight)] == 1
     }
     return {name: config for name, config in configs.items() if config is not None}
-
-
-def leave_fast_paths(model: nn.Module) -> None:
-    """After layers were quantized one by one: what `quantize_` does to the whole model, whatever the config."""
-    quantize_(model, "int8wo", lambda module, name: False)
 
 
 @torch.no_grad()

@@ -14,10 +14,10 @@ from transformers.utils import logging
 
 from ..config import Config
 from ..linear import QuantLinear, linear_class_of
-from ..quantize import quantize_
+from ..quantize import leave_fast_paths, quantize_
 from .config import QuantMethod, TorchAoOpsConfig
 from .experts import IMPLEMENTATION, expert_weights, experts_to_dense_, quantize_experts_
-from .layers import layers_to_quantize, leave_fast_paths, to_dense_
+from .layers import layers_to_quantize, to_dense_
 
 _logger = logging.get_logger("transformers.torchao_ops")
 
