@@ -26,12 +26,11 @@ from .config import (  # noqa: E402
     PerBlock,
     PerRow,
     PerTensor,
+    QATConfig,
     SemiSparseWeightConfig,
 )
 from .float8_training import Float8Linear, convert_to_float8_training  # noqa: E402
 from .fp8_linear import Fp8Linear  # noqa: E402
-    QATConfig,
-)
 from .gptq import gptq  # noqa: E402
 from .int4_linear import Int4Linear  # noqa: E402
 from .int8_linear import Int8Linear  # noqa: E402
@@ -80,11 +79,11 @@ __version__ = capabilities()["version"]
 on_import("peft.tuners.lora.model", lambda: importlib.import_module("torchao_ops.peft"))
 
 __all__ = [
+    "AutoquantReport",
     "Float8DynamicActivationFloat8WeightConfig",
     "Float8Linear",
     "Float8WeightOnlyConfig",
     "Fp8Linear",
-    "AutoquantReport",
     "Int4Linear",
     "Int4WeightOnlyConfig",
     "Int8DynamicActivationInt4WeightConfig",
@@ -100,6 +99,8 @@ __all__ = [
     "PerBlock",
     "PerRow",
     "PerTensor",
+    "QATConfig",
+    "QATLinear",
     "QuantLinear",
     "SemiSparseWeightConfig",
     "Sparse24Linear",
@@ -107,6 +108,7 @@ __all__ = [
     "WeightNormSparsifier",
     "apply_autoquant",
     "autoquant",
+    "awq",
     "capabilities",
     "convert_to_float8_training",
     "fp8_dequantize",
@@ -114,13 +116,8 @@ __all__ = [
     "fp8_mm",
     "fp8_quantize",
     "fp8_scaled_mm",
-    "hf",
-    "QATConfig",
-    "QATLinear",
-    "QuantLinear",
-    "awq",
-    "capabilities",
     "gptq",
+    "hf",
     "int4_dequantize",
     "int4_dynamic_mm",
     "int4_mm",
