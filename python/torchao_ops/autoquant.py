@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from ._machine import device_name, last_level_cache_bytes
 from ._timing import fastest_seconds
-from .config import Config, Int4WeightOnlyConfig, alias_of, config_from_alias
+from .config import Config, Int4WeightOnlyConfig, alias_of, config_from_alias, config_from_json, config_to_json
 from .linear import QuantLinear, SmoothedLinear, config_classes
 from .ops.capabilities import capabilities
 from .quantize import layers_by_weight, quantize_
@@ -84,12 +84,16 @@ class AutoquantReport:
         Raises:
             ValueError: the file holds something else, or a config that this version does not know.
         """
+
+        def config_from(data: dict[str, Any] | None) -> Config | None:
+            return None if data is None else config_from_json(data)
+
         try:
             data = json.loads(Path(path).read_text())
             for name, choice in data["layers"].items():
-                choice["config"] = _config_from_json(choice["config"])
+                choice["config"] = config_from(choice["config"])
                 choice["calls"] = {int(rows): count for rows, count in choice["calls"].items()}
-                trials = [trial | {"config": _config_from_json(trial["config"])} for trial in choice["trials"]]
+                trials = [trial | {"config": config_from(trial["config"])} for trial in choice["trials"]]
                 data["layers"][name] = Choice(**choice | {"trials": tuple(Trial(**trial) for trial in trials)})
             return AutoquantReport(**data | {"not_reached": tuple(data["not_reached"])})
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -419,19 +423,11 @@ def _seconds(trial: Trial) -> float:
 
 
 def _choice_to_json(choice: Choice) -> str:
-    trials = [vars(trial) | {"config": _config_to_json(trial.config)} for trial in choice.trials]
-    return json.dumps(vars(choice) | {"config": _config_to_json(choice.config), "trials": trials})
+    def config(owner: Choice | Trial) -> dict[str, Any] | None:
+        return None if owner.config is None else config_to_json(owner.config)
 
-
-def _config_to_json(config: Config | None) -> dict[str, Any] | None:
-    return None if config is None else {"type": type(config).__name__} | dataclasses.asdict(config)
-
-
-def _config_from_json(data: dict[str, Any] | None) -> Config | None:
-    if data is None:
-        return None
-    known = {config_class.__name__: config_class for config_class in config_classes()}
-    return known[data["type"]](**{name: value for name, value in data.items() if name != "type"})
+    trials = [vars(trial) | {"config": config(trial)} for trial in choice.trials]
+    return json.dumps(vars(choice) | {"config": config(choice), "trials": trials})
 
 
 def _pattern(names: list[str]) -> str:

@@ -1,8 +1,10 @@
 """What `quantize_` can turn a model's linear layers into, as objects and as short strings."""
 
+import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 
@@ -274,3 +276,36 @@ def alias_of(config: Config) -> str:
             name = alias if number is None else f"{alias}-{number}"
             return name if config_from_alias(name) == config else repr(config)
     return repr(config)
+
+
+_GRANULARITIES = {granularity.name: granularity for granularity in (PerTensor, PerRow, PerBlock)}
+
+
+def config_to_json(config: Config) -> dict[str, Any]:
+    """A config as json.dumps takes it."""
+
+    def to_json(value: Any) -> Any:
+        if isinstance(value, tuple(_GRANULARITIES.values())):
+            return value.name
+        return str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
+
+    fields = {field.name: to_json(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    return {"type": type(config).__name__, **fields}
+
+
+def config_from_json(data: Mapping[str, Any]) -> Config:
+    """The inverse of `config_to_json`.
+
+    Raises:
+        ValueError: the type is not that of a config.
+    """
+    fields = dict(data)
+    known = {config_class.__name__: config_class for config_class in get_args(Config)}
+    name = fields.pop("type", None)
+    if name not in known:
+        raise ValueError(f"a config's type must be one of {', '.join(known)}, but got {name!r}")
+    if "granularity" in fields:
+        fields["granularity"] = _GRANULARITIES[fields["granularity"]]()
+    if "weight_dtype" in fields:
+        fields["weight_dtype"] = getattr(torch, fields["weight_dtype"])
+    return known[name](**fields)

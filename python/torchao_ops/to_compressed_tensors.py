@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .config import PerBlock, PerRow, PerTensor
+from .fp8_linear import Fp8Linear
 from .importers.checkpoint import join
 from .importers.layer import pack_nibbles
 from .int4_linear import Int4Linear
@@ -13,14 +15,14 @@ from .int8_linear import Int8Linear
 from .linear import QuantLinear
 
 _WORD_BYTES = 4
-_PACKED, _INT, _MIXED = "pack-quantized", "int-quantized", "mixed-precision"
-_DYNAMIC_INT8 = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
+_PACKED, _INT, _FLOAT, _MIXED = "pack-quantized", "int-quantized", "float-quantized", "mixed-precision"
+_DYNAMIC = {"num_bits": 8, "symmetric": True, "strategy": "token", "dynamic": True}
 
 
 def to_compressed_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state dict and the `quantization_config` (for config.json) of a model of int4 and int8 layers, as compressed-tensors has them.
+    """The state dict and the `quantization_config` (for config.json) of a model of int4, int8 and fp8 layers, as compressed-tensors has them.
 
-    Both decompress to the same weights, bit for bit. int4 codes, int8 codes of layers that round activations, scales and dense tensors keep
+    Both decompress to the same weights, bit for bit. int4 codes, int8 codes of layers that round activations, fp8 codes, scales and dense tensors keep
     their storage.
 
     Raises:
@@ -69,13 +71,13 @@ def _exported(name: str, layer: QuantLinear) -> tuple[dict[str, Tensor], dict[st
         raise _error(f"{name} must have no input_scale, but was smoothed")
     export = _EXPORTERS.get(type(layer))
     if export is None:
-        raise _error(f"{name} must be int4 or int8, but is {type(layer).__name__}")
+        raise _error(f"{name} must be int4, int8 or fp8, but is {type(layer).__name__}")
     tensors, weights, stored_as = export(name, layer)
-    dynamic = layer.dynamic_activations
+    dynamic, kind = layer.dynamic_activations, "float" if stored_as == _FLOAT else "int"
     scheme = {
         "targets": [name],
-        "weights": {"type": "int", "dynamic": False, **weights},
-        "input_activations": dict(_DYNAMIC_INT8) if dynamic else None,
+        "weights": {"type": kind, "dynamic": False, **weights},
+        "input_activations": {"type": kind, **_DYNAMIC} if dynamic else None,
         "format": stored_as,
     }
     return tensors, scheme
@@ -111,6 +113,18 @@ def _int8(name: str, layer: Int8Linear) -> tuple[dict[str, Tensor], dict[str, An
     return tensors, weights, _PACKED
 
 
+def _fp8(name: str, layer: Fp8Linear) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    if layer.weight_codes.dtype != torch.float8_e4m3fn:
+        raise _error(f"{name} must have weights of float8_e4m3fn, but has {layer.weight_codes.dtype}")
+    strategies = {PerTensor: "tensor", PerRow: "channel", PerBlock: "block"}
+    strategy = strategies[type(layer.config.granularity)]
+    weights = {"num_bits": 8, "symmetric": True, "strategy": strategy}
+    shapes = {"tensor": (1,), "channel": (layer.out_features, 1), "block": layer.weight_scale.shape}
+    if strategy == "block":
+        weights["block_structure"] = [128, 128]
+    return {"weight": layer.weight_codes, "weight_scale": layer.weight_scale.view(shapes[strategy])}, weights, _FLOAT
+
+
 def _grouping(name: str, layer: Int4Linear | Int8Linear) -> dict[str, Any]:
     if layer.group_size == 0 or layer.group_size >= layer.in_features:
         return {"strategy": "channel", "group_size": None}
@@ -130,4 +144,4 @@ def _error(sentence: str) -> ValueError:
 
 
 # One entry a format that they have, too.
-_EXPORTERS: dict[type, Callable] = {Int4Linear: _int4, Int8Linear: _int8}
+_EXPORTERS: dict[type, Callable] = {Int4Linear: _int4, Int8Linear: _int8, Fp8Linear: _fp8}

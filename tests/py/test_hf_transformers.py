@@ -529,7 +529,7 @@ def test_what_is_no_config():
     for arguments in ((32,), ("int8wo", None, {"up_proj": 32})):
         with pytest.raises(TypeError, match="config must be an alias string or one of .*, but got 32"):
             TorchAoOpsConfig(*arguments)
-    with pytest.raises(ValueError, match=r"TorchAoOpsConfig: type must be one of .*, but got 'Int3Config'"):
+    with pytest.raises(ValueError, match=r"a config's type must be one of .*, but got 'Int3Config'"):
         TorchAoOpsConfig.from_dict({"quant_method": "torchao_ops", "quant_type": {"type": "Int3Config"}})
 
 

@@ -16,9 +16,14 @@ from safetensors.torch import save_file
 from tiny_llama import assert_same_weights, in_file, tiny_llama, weights_of
 from torch import Tensor, nn
 from torchao_ops import (
+    Float8DynamicActivationFloat8WeightConfig,
+    Float8WeightOnlyConfig,
+    Fp8Linear,
     Int4Linear,
     Int4WeightOnlyConfig,
     Int8Linear,
+    PerBlock,
+    PerTensor,
     load_quantized,
     quantize_,
     smoothquant,
@@ -27,6 +32,7 @@ from torchao_ops import (
 from transformers import CompressedTensorsConfig, LlamaForCausalLM
 
 DYNAMIC_INT8 = QuantizationArgs(num_bits=8, strategy="token", dynamic=True)
+DYNAMIC_FLOAT8 = QuantizationArgs(num_bits=8, type="float", strategy="token", dynamic=True)
 INT4_GROUPED = QuantizationArgs(num_bits=4, strategy="group", group_size=32)
 WEIGHTS = {
     "int4 group": INT4_GROUPED,
@@ -36,6 +42,8 @@ WEIGHTS = {
     "int8 channel": QuantizationArgs(num_bits=8, strategy="channel"),
     "int8 group": QuantizationArgs(num_bits=8, strategy="group", group_size=32),
     "int8 tensor": QuantizationArgs(num_bits=8, strategy="tensor"),
+    "float8 channel": QuantizationArgs(num_bits=8, type="float", strategy="channel"),
+    "float8 tensor": QuantizationArgs(num_bits=8, type="float", strategy="tensor"),
 }
 
 
@@ -75,7 +83,8 @@ def config_of(compressor: ModelCompressor) -> dict:
 @pytest.mark.parametrize("kind", WEIGHTS)
 def test_weights_are_theirs_bit_for_bit(kind, dynamic, dtype):
     args = WEIGHTS[kind]
-    scheme = QuantizationScheme(targets=["Linear"], weights=args, input_activations=DYNAMIC_INT8 if dynamic else None)
+    activations = (DYNAMIC_FLOAT8 if args.type == "float" else DYNAMIC_INT8) if dynamic else None
+    scheme = QuantizationScheme(targets=["Linear"], weights=args, input_activations=activations)
     # Where groups divide no row of 36, the second layer stays dense.
     ignore = ["2"] if args.group_size else []
     theirs, ours = sequential(dtype=dtype), sequential(dtype=dtype)
@@ -86,7 +95,7 @@ def test_weights_are_theirs_bit_for_bit(kind, dynamic, dtype):
     assert report.format == "compressed-tensors"
     assert list(report.quantized) == (["0"] if ignore else ["0", "2"]) and list(report.dense) == ignore
     layer = ours[0]
-    assert type(layer) is (Int4Linear if args.num_bits == 4 else Int8Linear)
+    assert type(layer) is (Fp8Linear if args.type == "float" else Int4Linear if args.num_bits == 4 else Int8Linear)
     # int8 with groups has no layer with rounded activations.
     assert layer.dynamic_activations == (dynamic and kind != "int8 group")
     assert layer.weight_scale.dtype == dtype
@@ -186,9 +195,9 @@ def tampered(**changes) -> dict[str, Tensor]:
     "state, config, sentence",
     [
         (
-            lambda: {"0.weight": torch.zeros(36, 64).to(torch.float8_e4m3fn), "0.weight_scale": torch.ones(36, 1)},
+            lambda: {"0.weight": torch.zeros(36, 64).to(torch.float8_e4m3fn), "0.weight_scale": torch.ones(36, 2)},
             {},
-            "0 must be quantized to integers, but is float-quantized: torchao_ops has no fp8 layer yet",
+            "0 must have one scale, one a row or one for each 128 x 128 weights, but their shape is [36, 2]",
         ),
         (
             lambda: tampered(weight_packed=torch.zeros(36, 6, dtype=torch.int32)),
@@ -238,11 +247,16 @@ def their_model(model: nn.Module, state: dict[str, Tensor], config: dict) -> nn.
 
 SYMMETRIC = Int4WeightOnlyConfig(group_size=32, symmetric=True)
 WHOLE_ROW = Int4WeightOnlyConfig(group_size=128)
+FLOAT8 = [
+    Float8WeightOnlyConfig(),
+    Float8DynamicActivationFloat8WeightConfig(PerTensor()),
+    Float8WeightOnlyConfig(PerBlock()),
+]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(
-    "config", ["int4wo-32", "8da4w-16", SYMMETRIC, WHOLE_ROW, "int8wo", "int8wo-32", "int8dq"], ids=str
+    "config", ["int4wo-32", "8da4w-16", SYMMETRIC, WHOLE_ROW, "int8wo", "int8wo-32", "int8dq", *FLOAT8], ids=str
 )
 def test_they_decompress_our_weights_bit_for_bit(config, dtype):
     ours = sequential(dtype=dtype)
@@ -322,7 +336,7 @@ def quantized(config: str) -> nn.Module:
     [
         (smoothed, "0 must have no input_scale, but was smoothed"),
         (with_fractional_zero_points, "0's zero points must be integers from 0 to 15, but are not"),
-        (lambda: quantized("nf4"), "0 must be int4 or int8, but is NF4Linear"),
+        (lambda: quantized("nf4"), "0 must be int4, int8 or fp8, but is NF4Linear"),
         (lambda: quantized("int4wo-24"), "0's groups of 24 must divide its 64 columns, but do not"),
         (sequential, "model must have quantized layers, but has none"),
     ],

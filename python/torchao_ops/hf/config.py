@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from ..config import Config, config_from_alias
-from ..linear import config_classes, linear_class_of
+from ..config import Config, config_from_alias, config_from_json, config_to_json
+from ..linear import linear_class_of
 
 
 class QuantMethod(str, Enum):
@@ -77,10 +77,13 @@ class TorchAoOpsConfig:
         """What is written to config.json."""
         return {
             "quant_method": self.quant_method.value,
-            "quant_type": _to_json(self.quant_type),
+            "quant_type": None if self.quant_type is None else config_to_json(self.quant_type),
             "modules_to_not_convert": self.modules_to_not_convert,
             # Not an object: transformers sorts the keys of those, and the first pattern that matches counts.
-            "module_configs": [[name, _to_json(config)] for name, config in self.module_configs.items()],
+            "module_configs": [
+                [name, None if config is None else config_to_json(config)]
+                for name, config in self.module_configs.items()
+            ],
         }
 
     def to_diff_dict(self) -> dict[str, Any]:
@@ -141,16 +144,5 @@ def _match(patterns: Iterable[str], names: Iterable[str]) -> bool:
     )
 
 
-def _to_json(config: Config | None) -> dict[str, Any] | None:
-    return None if config is None else {"type": type(config).__name__, **dataclasses.asdict(config)}
-
-
 def _from_json(value: dict[str, Any] | Config | str | None) -> Config | str | None:
-    if not isinstance(value, Mapping):
-        return value
-    fields = dict(value)
-    known = {config_class.__name__: config_class for config_class in config_classes()}
-    name = fields.pop("type", None)
-    if name not in known:
-        raise ValueError(f"TorchAoOpsConfig: type must be one of {', '.join(known)}, but got {name!r}")
-    return known[name](**fields)
+    return config_from_json(value) if isinstance(value, Mapping) else value

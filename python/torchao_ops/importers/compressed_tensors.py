@@ -1,4 +1,5 @@
-"""compressed-tensors (llm-compressor, vLLM): pack-quantized int4, whose int32 words are our bytes, and int8; int-quantized int8.
+"""compressed-tensors (llm-compressor, vLLM): pack-quantized int4, whose int32 words are our bytes, and int8; int-quantized int8;
+float-quantized fp8.
 
 Its config says for which modules there is which scheme; the tensors say the rest. Without a config, activations are taken to be exact.
 """
@@ -10,11 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..config import PerBlock, PerRow, PerTensor
 from .checkpoint import Checkpoint, CheckpointError
 from .layer import (
     ImportedLayer,
     bytes_of_words,
     check_order,
+    fp8_layer,
     group_size_of,
     int4_layer,
     int8_layer,
@@ -83,13 +86,14 @@ def _layer(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> Im
         return _packed(checkpoint, module, scheme)
     dtype = checkpoint.peek(module, "weight").dtype
     if dtype not in _WEIGHT_READERS:
-        raise CheckpointError(f"{module}.weight must be int8 or packed int32, but is {dtype}")
+        raise CheckpointError(f"{module}.weight must be int8, float8 or packed int32, but is {dtype}")
     return _WEIGHT_READERS[dtype](checkpoint, module, scheme)
 
 
-def _rounds_activations_to_int8(scheme: Mapping[str, Any]) -> bool:
+def _rounds_activations(scheme: Mapping[str, Any], kind: str) -> bool:
+    """To 8-bit numbers of this kind, "int" or "float"."""
     activations = scheme.get("input_activations") or {}
-    return activations.get("num_bits") == 8 and activations.get("type", "int") == "int"
+    return activations.get("num_bits") == 8 and activations.get("type", "int") == kind
 
 
 def _packed(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> ImportedLayer:
@@ -104,7 +108,7 @@ def _packed(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> I
     group_size = group_size_of(module, in_features, scale.shape[1])
     check_order(module, checkpoint.take_if_there(module, "weight_g_idx"), group_size, in_features)
     bits = _num_bits(scheme) or _bits_of(words, in_features)
-    dynamic, stored = _rounds_activations_to_int8(scheme), bytes_of_words(words)
+    dynamic, stored = _rounds_activations(scheme, "int"), bytes_of_words(words)
     # Rows that end inside a word are padded; safetensors saves no strided rows.
     if bits == 4:
         packed = stored[:, : (in_features + 1) // 2].contiguous()
@@ -133,7 +137,7 @@ def _plain(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> Im
     codes, scale = checkpoint.take(module, "weight"), checkpoint.take(module, "weight_scale")
     zero_point = checkpoint.take_if_there(module, "weight_zero_point")
     out_features, in_features = codes.shape
-    scale, dynamic = _per_row(scale, out_features), _rounds_activations_to_int8(scheme)
+    scale, dynamic = _per_row(scale, out_features), _rounds_activations(scheme, "int")
     if (_num_bits(scheme) or 8) <= 4:
         if zero_point is not None:
             zero_point = _per_row(zero_point, out_features).to(scale.dtype) + 8
@@ -163,9 +167,20 @@ def _zero_points(words: Tensor, out_features: int) -> Tensor:
 
 
 def _float8(checkpoint: Checkpoint, module: str, scheme: Mapping[str, Any]) -> ImportedLayer:
-    raise CheckpointError(
-        f"{module} must be quantized to integers, but is float-quantized: torchao_ops has no fp8 layer yet"
-    )
+    codes, scale = checkpoint.take(module, "weight"), checkpoint.take(module, "weight_scale")
+    checkpoint.take_if_there(module, "weight_zero_point")  # of zeros
+    rows, columns = codes.shape
+    if scale.numel() == 1:
+        granularity, scale = PerTensor(), scale.reshape(())
+    elif scale.shape in ((rows,), (rows, 1)):
+        granularity, scale = PerRow(), scale.reshape(rows)
+    elif scale.shape == (-(-rows // 128), -(-columns // 128)):
+        granularity = PerBlock()
+    else:
+        raise CheckpointError(
+            f"{module} must have one scale, one a row or one for each 128 x 128 weights, but their shape is {list(scale.shape)}"
+        )
+    return fp8_layer(codes, scale, granularity, _rounds_activations(scheme, "float"))
 
 
 # By the dtype of a weight that is not packed.

@@ -8,10 +8,15 @@ from torch import Tensor, nn
 
 from ..config import (
     Config,
+    Float8DynamicActivationFloat8WeightConfig,
+    Float8WeightOnlyConfig,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
     Int8DynamicActivationInt8WeightConfig,
     Int8WeightOnlyConfig,
+    PerBlock,
+    PerRow,
+    PerTensor,
 )
 from .checkpoint import CheckpointError
 
@@ -59,6 +64,15 @@ def int8_layer(
         else Int8WeightOnlyConfig(group_size)
     )
     return ImportedLayer(config, *codes.shape, {"weight_codes": codes, "weight_scale": scale})
+
+
+def fp8_layer(
+    codes: Tensor, scale: Tensor, granularity: PerTensor | PerRow | PerBlock, dynamic_activations: bool = False
+) -> ImportedLayer:
+    """As `fp8_dequantize` takes a weight."""
+    config_class = Float8DynamicActivationFloat8WeightConfig if dynamic_activations else Float8WeightOnlyConfig
+    buffers = {"weight_codes": codes, "weight_scale": scale}
+    return ImportedLayer(config_class(granularity, codes.dtype), *codes.shape, buffers)
 
 
 def linear_of(linears: Mapping[str, nn.Linear], module: str) -> nn.Linear:
