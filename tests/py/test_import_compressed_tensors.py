@@ -215,7 +215,11 @@ def tampered(**changes) -> dict[str, Tensor]:
             "0 must have its columns in groups of neighbours, but its g_idx scatters them (desc_act=True): that would take a gather of "
             "x at each call",
         ),
-        (lambda: tampered(weight_scale=None), {}, "the model must have all tensors of the checkpoint"),
+        (
+            lambda: tampered(weight_scale=None),
+            {},
+            "the checkpoint must have all tensors of the model, but lacks 0.weight",
+        ),
         (
             lambda: {
                 "0.weight": torch.zeros(36, 64, dtype=torch.int8),
