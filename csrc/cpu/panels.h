@@ -165,8 +165,9 @@ struct Tiling {
   int64_t tile_n, tiles, panels, panels_per_chunk, chunks;
 
   // Tiles get smaller where there would be fewer than four pieces a thread.
-  TORCHAO_OPS_INLINE Tiling(int64_t M, int64_t N, int64_t rows_per_panel, int64_t threads, int64_t rows_per_chunk = chunk_m)
-      : tile_n(max_tile_n),
+  TORCHAO_OPS_INLINE Tiling(int64_t M, int64_t N, int64_t rows_per_panel, int64_t threads, int64_t rows_per_chunk = chunk_m,
+                            int64_t largest_tile_n = max_tile_n)
+      : tile_n(largest_tile_n),
         panels(ceil_div(M, rows_per_panel)),
         panels_per_chunk(panels * rows_per_panel < rows_per_chunk ? panels : rows_per_chunk / rows_per_panel),
         chunks(panels == 0 ? 0 : ceil_div(panels, panels_per_chunk)) {

@@ -65,7 +65,9 @@ class Sparse24Prefill {
   using Row = CompletedRow<Stored>;
   static constexpr int64_t block_quads = Tile::block_quads, block_k = 4 * block_quads, block_values = block_k / 2;
   static constexpr int64_t steps = block_quads * Tile::steps_per_quad, block_words = block_quads * Tile::words_per_quad;
-  static constexpr int64_t max_panels = 4;  // of which a worker keeps a tile's sums: 96 * 4 panels of 96 rows are 144 KiB
+  // Of a tile: x is read anew for each, and its lists (32 steps of 192 rows are 48 KiB) and sums stay in the second-level cache.
+  static constexpr int64_t max_tile_n = 2 * Tiling::max_tile_n;
+  static constexpr int64_t max_panels = 3;  // of which a worker keeps a tile's sums: 192 * 3 panels of 96 rows are 216 KiB
 
  public:
   TORCHAO_OPS_INLINE Sparse24Prefill(const Sparse24MmArgs& args, const Parallel& parallel)
@@ -78,7 +80,7 @@ class Sparse24Prefill {
         blocks_(ceil_div(w_.K, block_k)),
         padded_k_(blocks_ * block_k),
         threads_(parallel.threads < 1 ? 1 : parallel.threads),
-        tiling_(mm_.M, w_.N, panel_, threads_, max_panels * panel_),
+        tiling_(mm_.M, w_.N, panel_, threads_, max_panels * panel_, max_tile_n),
         x_(tiling_.panels * blocks_ * block_words * panel_),
         x_scale_(tiling_.panels * panel_),
         x_rows_(threads_ * 8 * row_stride()),
@@ -154,7 +156,7 @@ class Sparse24Prefill {
     int64_t weight_rows;
     const Multiply multiply_rows = multiply_for(vectors_, &weight_rows);
 
-    Row rows[Tiling::max_tile_n];
+    Row rows[max_tile_n];
     for (int64_t n = 0; n < columns; ++n) {
       const int64_t slot = worker * tiling_.tile_n + n;
       rows[n] = complete_row<Marks::choices>(w_, n_begin + n, block_k, choices_.get() + slot * padded_k_ / 8,
