@@ -1,5 +1,7 @@
 """Linear layers with a quantized weight in plain buffers: what those of all formats share."""
 
+from typing import get_args
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,14 +29,14 @@ def linear_class_of(config: Config) -> type["QuantLinear"]:
     """
     linear_class = _LINEAR_CLASSES.get(type(config))
     if linear_class is None:
-        known = ", ".join(config_class.__name__ for config_class in _LINEAR_CLASSES)
+        known = ", ".join(config_class.__name__ for config_class in config_classes())
         raise TypeError(f"config must be an alias string or one of {known}, but got {config!r}")
     return linear_class
 
 
 def config_classes() -> tuple[type, ...]:
     """Those of all configs."""
-    return tuple(_LINEAR_CLASSES)
+    return get_args(Config)
 
 
 def scaled(input: Tensor, input_scale: Tensor) -> Tensor:

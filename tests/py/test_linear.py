@@ -367,7 +367,9 @@ def test_safetensors(model, config, x, tmp_path, device):
     [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), copy.copy],
     ids=["deepcopy", "pickle", "copy"],
 )
-def test_copies_compute_the_same(model, x, duplicate):
+def test_copies_compute_the_same(model, config, x, duplicate, request):
+    if config in FP8_CONFIGS and "pickle" in request.node.name:
+        pytest.skip("torch pickles no tensors of 8-bit floating-point numbers, except in torch.save")
     copied = duplicate(model)
     assert torch.equal(copied(x), model(x))
     assert repr(copied) == repr(model)
