@@ -14,6 +14,7 @@ _CONFIG_KEY = "quantization_config"
 _CONFIG_FILE = "config.json"
 _GPTQ_CONFIG_FILE = "quantize_config.json"
 _INDEX_SUFFIX = ".safetensors.index.json"
+_AFTER_A_NAME = " '."
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin")
 
 
@@ -21,7 +22,8 @@ class CheckpointError(ValueError):
     """What a checkpoint has does not go into this model, or into any format of ours."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(f"load_quantized: {sentence}")
+        # A model that is one layer has no name to begin with.
+        super().__init__(f"load_quantized: {'the model' if sentence[0] in _AFTER_A_NAME else ''}{sentence}")
 
 
 @dataclass

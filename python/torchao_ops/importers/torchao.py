@@ -69,7 +69,7 @@ def _int8(tensor: Tensor, module: str) -> ImportedLayer:
 
 def _unpacked(tensor: Tensor, module: str) -> ImportedLayer:
     """1 to 8 bits, in bytes; what fits into 4 bits is packed."""
-    if torch.iinfo(tensor.target_dtype).bits > 4:
+    if int(str(tensor.target_dtype).removeprefix("torch.int")) > 4:  # iinfo knows whole bytes only
         return _int8(tensor, module)
     scale, group_size = _scale(tensor, module)
     scale = scale.view(tensor.shape[0], -1)
