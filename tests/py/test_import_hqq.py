@@ -12,7 +12,7 @@ from torchao_ops import Int4Linear, load_quantized
 
 def hqq_linear(linear: nn.Linear, dtype: torch.dtype = torch.float32, **options) -> HQQLinear:
     config = BaseQuantizeConfig(**{"nbits": 4, "group_size": 32, "axis": 1, **options})
-    return HQQLinear(linear, config, compute_dtype=dtype, device="cpu", del_orig=False)
+    return HQQLinear(linear, config, compute_dtype=dtype, device="cpu")
 
 
 @pytest.mark.parametrize("encoded", [True, False])
