@@ -4,7 +4,7 @@ Both come as source only, ask for other versions of torch and transformers, and 
 on a CPU. So their sources are unpacked and put on the path, with those of their dependencies that are asked for:
 
     pip download --no-deps --no-binary :all: gptqmodel==7.7.0 autoawq==0.2.9    # then tar xzf; each in a process of its own
-    PYTHONPATH=gptqmodel-7.7.0 python make_checkpoints.py gptq
+    GPTQMODEL_DISABLE_PACK_EXT=1 PYTHONPATH=gptqmodel-7.7.0 python make_checkpoints.py gptq
     PYTHONPATH=autoawq-0.2.9 python make_checkpoints.py awq
 """
 
