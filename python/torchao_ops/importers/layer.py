@@ -112,7 +112,8 @@ def pack_nibbles(codes: Tensor) -> Tensor:
     """Codes [N, K], uint8, to weight_packed [N, ceil(K / 2)]."""
     if codes.shape[1] % 2:
         codes = torch.nn.functional.pad(codes, (0, 1))
-    return codes[:, 0::2] | codes[:, 1::2] << 4
+    # Of transposed codes the result would be, too, and safetensors saves no such rows.
+    return (codes[:, 0::2] | codes[:, 1::2] << 4).contiguous()
 
 
 def signed(codes: Tensor) -> Tensor:
