@@ -136,11 +136,14 @@ def torchs_losses(device: str) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("optimizer_class, tolerance", [(AdamW8bit, 0.03), (AdamW4bit, 0.1)])
 def test_the_losses_of_a_training_go_together(optimizer_class, tolerance, dtype, device):
+    in_fp32 = dtype == torch.float32
     expected = torchs_losses(device)
-    ours = Classifier(dtype)
-    losses = smooth(ours.losses(optimizer_class(ours.parameters(), lr=3e-3), 300))
     assert expected[-1] < 0.3 * expected[0]
-    assert ((losses - expected).abs() / expected).max() < tolerance + (0.1 if dtype == torch.bfloat16 else 0)
+    model = Classifier(dtype)
+    # bf16 is slow on CPUs without instructions for it.
+    losses = smooth(model.losses(optimizer_class(model.parameters(), lr=3e-3), 300 if in_fp32 else 100))
+    expected = expected[: len(losses)]
+    assert ((losses - expected).abs() / expected).max() < tolerance + (0 if in_fp32 else 0.1)
 
 
 @pytest.mark.parametrize("optimizer_class", [GaLoreAdamW, GaLoreAdamW8bit])
