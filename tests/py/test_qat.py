@@ -108,31 +108,31 @@ def test_gradients_of_one_row_and_of_none():
     assert layer(torch.randn(8, requires_grad=True)).requires_grad
 
 
-def teacher_and_data() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
-    return model, torch.randn(512, 32), torch.randn(512, 32)
-
-
 @pytest.mark.parametrize("config", [Int4WeightOnlyConfig(64, symmetric=True), "8da4w-64"], ids=str)
 def test_training_beats_rounding(config):
     """A student that is trained under quantization is nearer to its teacher than the teacher, quantized: on inputs it has not seen."""
-    teacher, x, unseen = teacher_and_data()
+    teacher = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+    # Channels that have much in common can make up for each other's errors.
+    x, unseen = (torch.randn(1024, 6) @ torch.randn(6, 32)).chunk(2)
     rounded, student = copy.deepcopy(teacher), copy.deepcopy(teacher)
     quantize_(rounded, config)
     quantize_(student, QATConfig(config, step="prepare"))
     with torch.no_grad():
         target, expected = teacher(x), teacher(unseen)
+    steps = 100
     optimizer = torch.optim.Adam(student.parameters(), lr=1e-3)
-    for _ in range(150):
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.01, total_iters=steps)
+    for _ in range(steps):
         optimizer.zero_grad()
         F.mse_loss(student(x), target).backward()
         optimizer.step()
+        schedule.step()
     before_conversion = student(unseen)
     quantize_(student, QATConfig(config, step="convert"))
     assert all(isinstance(student[i], QuantLinear) for i in (0, 2, 4))
     assert torch.equal(student(unseen), before_conversion)
     errors = [reference.relative_error(model(unseen), expected) for model in (student, rounded)]
-    assert errors[0] < 0.7 * errors[1]
+    assert errors[0] < 0.7 * errors[1], errors
 
 
 def test_which_layers_are_prepared_and_converted():
