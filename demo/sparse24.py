@@ -30,7 +30,7 @@ from transformers.utils import logging
 CALIBRATION_SENTENCES = 128
 BATCH = 32
 STEPS = 300
-# The largest of 1e-4, 3e-4 and 1e-3 at which the loss falls steadily.
+# Not tuned.
 LEARNING_RATE = 3e-4
 WARMUP_STEPS = 20
 
