@@ -132,7 +132,7 @@ def print_summary(results: list[Result], untested: list[str]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", default="1", help="C++ tests at a time")
+    parser.add_argument("--jobs", default="1", help="tests at a time")
     arguments = parser.parse_args()
 
     root = Path(__file__).resolve().parents[1]
@@ -147,7 +147,8 @@ def main() -> int:
     )
     pytest = run(
         "pytest",
-        [sys.executable, "-m", "pytest", f"--junitxml={build / 'pytest.xml'}", str(root / "tests" / "py")],
+        [sys.executable, "-m", "pytest", "--numprocesses", arguments.jobs, "--dist", "worksteal"]
+        + [f"--junitxml={build / 'pytest.xml'}", str(root / "tests" / "py")],
         r"^=+ .*(passed|failed|error|no tests ran).* in ",
         build / "pytest.xml",
     )
