@@ -20,11 +20,13 @@ MAX_COLUMNS = 4
 OURS = {
     "exact": dict(color="#d62728", linewidth=2.6, marker="o", zorder=3),
     "int8": dict(color="#1f77b4", linewidth=2.6, marker="o", zorder=3),
+    "float8": dict(color="#1f77b4", linewidth=2.6, marker="o", zorder=3),
 }
 PEERS = {
     "F.linear bfloat16": dict(color="black", linestyle="--", marker="."),
     "F.linear float32": dict(color="#777777", linestyle="--", marker="."),
     "torch int": dict(color="#e8a33d", marker="s"),
+    "torch _scaled_mm": dict(color="#9edae5", marker="s"),
     "torch _int_mm": dict(color="#9edae5", marker="s"),
     "fbgemm": dict(color="#17becf", marker="X"),
     "oneDNN": dict(color="#7f6fd0", marker="X"),

@@ -49,7 +49,6 @@ SPARSE24 = Format(
     ),
     plotted=(
         f"{MM.name} bfloat16",
-        f"{MM.name} int8",
         f"{DYNAMIC_MM.name} int8",
         "F.linear bfloat16",
         "F.linear float32",

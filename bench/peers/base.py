@@ -24,7 +24,7 @@ class Candidate(ABC):
     name: str
     #: Weights that share a scale, ROW for those of a row; None for a dense weight.
     group_size: int | None
-    #: "exact" or "int8" (quantized on the fly): which of our operators it is compared with.
+    #: "exact", "int8" or "float8" (rounded, on the fly or before): which of our operators it is compared with.
     activations: str
     #: torch dtype of the input that it is given. The values are the same for all.
     input_dtype: torch.dtype

@@ -158,3 +158,33 @@ class Sparse24(Ours):
 
     def dequantized_key(self):
         return f"sparse24 {self._value_dtype}"
+
+
+class Fp8(Ours):
+    """float8_e4m3fn with a scale a row."""
+
+    group_size = ROW
+
+    def __init__(self, operator: Operator, input_dtype: torch.dtype):
+        super().__init__(operator, input_dtype, "row")
+
+    def operands(self, weight):
+        return [*torch.ops.torchao.fp8_quantize(weight.dense)]
+
+    def weight_bytes(self, weight):
+        return sum(operand.nbytes for operand in self.operands(weight))
+
+    def dequantized(self, weight):
+        return torch.ops.torchao.fp8_dequantize(*self.operands(weight))
+
+    def dequantized_key(self):
+        return "fp8 row"
+
+
+class ScaledFp8(Fp8):
+    """Both operands are fp8 before the call."""
+
+    def bind(self, copy, x):
+        operator, (b, scale_b) = self._operator, self._copies[copy]
+        a, scale_a = torch.ops.torchao.fp8_quantize(x)
+        return lambda: operator(a, b, scale_a, scale_b)
