@@ -15,6 +15,9 @@ FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 MM_OPERATORS = ("int4_mm", "int4_dynamic_mm")
 INT8_MM_OPERATORS = ("int8_mm", "int8_dynamic_mm")
 SPARSE24_MM_OPERATORS = ("sparse24_mm", "sparse24_dynamic_mm")
+FP8_MM_OPERATORS = ("fp8_mm", "fp8_dynamic_mm")
+FLOAT8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
+GRANULARITIES = ("tensor", "row", "block", "group")
 DTYPES_OF_8_BITS = (torch.int8, torch.float8_e4m3fn)
 SPARSE24_DTYPES = (*FLOAT_DTYPES, *DTYPES_OF_8_BITS)
 
@@ -168,6 +171,45 @@ class Nf4Weight:
     def to(self, device: str) -> "Nf4Weight":
         tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **tensors)
+
+
+def fp8_scale_shape(rows: int, columns: int, granularity: str) -> tuple[int, ...]:
+    row_blocks, column_blocks = -(-rows // reference.FP8_BLOCK), -(-columns // reference.FP8_BLOCK)
+    shapes = {"tensor": (), "row": (rows,), "block": (row_blocks, column_blocks), "group": (rows, column_blocks)}
+    return shapes[granularity]
+
+
+@dataclass(frozen=True)
+class Fp8Matrix:
+    """A random fp8 matrix [rows, columns] with codes of every finite number, up to about 2 in magnitude."""
+
+    codes: Tensor
+    scale: Tensor
+
+    @staticmethod
+    def random(
+        rows: int,
+        columns: int,
+        dtype: torch.dtype = torch.float8_e4m3fn,
+        granularity: str = "row",
+        scale_dtype: torch.dtype = torch.float32,
+    ) -> "Fp8Matrix":
+        finite = 0x7F if dtype == torch.float8_e4m3fn else 0x7C
+        sign = torch.randint(0, 2, (rows, columns), dtype=torch.uint8) << 7
+        codes = (torch.randint(0, finite, (rows, columns), dtype=torch.uint8) | sign).view(dtype)
+        scale = (torch.rand(fp8_scale_shape(rows, columns, granularity)) + 0.1) * 2 / torch.finfo(dtype).max
+        return Fp8Matrix(codes, scale.to(scale_dtype))
+
+    @property
+    def args(self) -> tuple[Tensor, Tensor]:
+        return self.codes, self.scale
+
+    def exact(self) -> Tensor:
+        """The dequantized matrix in float64."""
+        return reference.fp8_dequantize(*self.args)
+
+    def to(self, device: str) -> "Fp8Matrix":
+        return Fp8Matrix(self.codes.to(device), self.scale.to(device))
 
 
 @dataclass(frozen=True)

@@ -233,6 +233,41 @@ def sparse24_decompress(values: Tensor, bitmask: Tensor, in_features: int) -> Te
     return dense.flatten(1)[:, :in_features].contiguous().view(values.dtype)
 
 
+FP8_BLOCK = 128
+
+
+def fp8_quantize(x: Tensor, dtype: torch.dtype, granularity: str) -> tuple[Tensor, Tensor]:
+    """Arithmetic in fp32; the scale is rounded to x's dtype before the numbers are computed with it."""
+    rows, columns = x.shape
+    high = {"tensor": rows, "row": 1, "block": FP8_BLOCK, "group": 1}[granularity]
+    wide = columns if granularity in ("tensor", "row") else FP8_BLOCK
+    largest = torch.finfo(dtype).max
+    codes = torch.zeros(rows, columns, device="cpu").to(dtype)
+    scale = torch.zeros(-(-rows // max(high, 1)), -(-columns // max(wide, 1)), dtype=x.dtype, device="cpu")
+    for i in range(scale.shape[0]):
+        for j in range(scale.shape[1]):
+            part = slice(i * high, (i + 1) * high), slice(j * wide, (j + 1) * wide)
+            block = x.cpu()[part].float()
+            scale[i, j] = block.abs().max() / largest if block.isfinite().all() else float("nan")
+            if scale[i, j] > 0:
+                codes[part] = (block / scale[i, j].float()).clamp(-largest, largest).to(dtype)
+    if granularity == "tensor":
+        return codes, scale.sum()
+    return codes, scale.sum(1) if granularity == "row" else scale
+
+
+def fp8_dequantize(codes: Tensor, scale: Tensor, arithmetic: torch.dtype = torch.float64) -> Tensor:
+    """[N, K] in the dtype of the arithmetic; in float64 the dequantized matrix is exact."""
+    rows, columns = codes.shape
+    scale = scale.cpu().to(arithmetic)
+    if scale.dim() == 1:
+        scale = scale[:, None]
+    elif scale.dim() == 2:
+        row, column = (torch.arange(size, device="cpu") for size in (rows, columns))
+        scale = scale[row if scale.shape[0] == rows else row // FP8_BLOCK][:, column // FP8_BLOCK]
+    return codes.cpu().to(arithmetic) * scale
+
+
 def mm(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias in float64."""
     y = x.cpu().double() @ weight.cpu().double().T
@@ -240,12 +275,12 @@ def mm(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def rounded_activations(x: Tensor, dtype: torch.dtype = torch.int8) -> Tensor:
-    """x rounded per row to int8 or float8_e4m3fn, as float64; rows that hold NaN or Inf, or only zeros, stay as they are."""
+    """x rounded per row to 8 bits, integers or floating-point numbers, as float64; rows that hold NaN or Inf, or only zeros, stay as they are."""
     x = x.cpu()
     if x.shape[-1] == 0:
         return x.double()
     x = x.float()
-    largest = 127 if dtype == torch.int8 else 448
+    largest = 127 if dtype == torch.int8 else torch.finfo(dtype).max
     scale = x.abs().amax(-1, keepdim=True) / largest
     usable = (scale != 0) & x.isfinite().all(-1, keepdim=True)
     quotients = (x / scale).clamp(-largest, largest)

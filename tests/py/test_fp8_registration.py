@@ -1,0 +1,248 @@
+"""What PyTorch wants of a registered operator: opcheck, gradients for x and bias, capture as a graph.
+
+There are kernels for the CPU only, so far, and so no fixture `device`.
+"""
+
+import io
+import itertools
+
+import pytest
+import reference
+import torch
+import torch._dynamo.testing
+from helpers import FLOAT8_DTYPES, FLOAT_DTYPES, FP8_MM_OPERATORS, GRANULARITIES, Fp8Matrix, operator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def opcheck(op: str, arguments: tuple, **tolerances: float) -> None:
+    """torch's own comparison of tensors does not take float8: without the test of what a schema says of mutations."""
+    tests = ("test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
+    torch.library.opcheck(operator(op), arguments, test_utils=tests, **tolerances)
+
+
+@pytest.mark.parametrize("op", FP8_MM_OPERATORS)
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("code_dtype", FLOAT8_DTYPES)
+@pytest.mark.parametrize("dtype, batch", [(torch.float32, ()), (torch.float16, (3,)), (torch.bfloat16, (2, 5))])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_opcheck_mm(op, granularity, code_dtype, dtype, batch, with_bias):
+    weight = Fp8Matrix.random(9, 151, code_dtype, granularity, torch.float16)
+    x = torch.randn(*batch, 151).to(dtype).requires_grad_()
+    bias = torch.randn(9).requires_grad_() if with_bias else None
+    opcheck(op, (x, *weight.args, bias), atol=0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("code_dtype", FLOAT8_DTYPES)
+def test_opcheck_the_others(granularity, code_dtype):
+    a, b = Fp8Matrix.random(5, 151, granularity=granularity), Fp8Matrix.random(9, 151, code_dtype, granularity)
+    for dtype in (None, *FLOAT_DTYPES):
+        opcheck("fp8_dequantize", (*b.args, dtype))
+        opcheck("fp8_scaled_mm", (a.codes, b.codes, a.scale, b.scale, torch.randn(9), dtype))
+    opcheck("fp8_scaled_mm", (a.codes, b.codes, a.scale, b.scale))
+    # Its results, float8, are what torch cannot compare.
+    arguments = (torch.randn(9, 151), code_dtype, granularity)
+    torch.library.opcheck(
+        operator("fp8_quantize"), arguments, test_utils=("test_autograd_registration", "test_faketensor")
+    )
+
+
+@pytest.mark.parametrize("op", FP8_MM_OPERATORS)
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize("batch", [(), (3,), (2, 5), (0,)])
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_gradients_are_those_of_a_dense_layer(op, dtype, batch, granularity):
+    for code_dtype in FLOAT8_DTYPES:
+        weight = Fp8Matrix.random(139, 151, code_dtype, granularity)
+        x = torch.randn(*batch, 151).to(dtype).requires_grad_()
+        bias = torch.randn(139).to(dtype).requires_grad_()
+        grad_y = torch.randn(*batch, 139).to(dtype)
+        got = torch.autograd.grad(operator(op)(x, *weight.args, bias), (x, bias), grad_y)
+
+        x64, bias64 = (tensor.detach().double().requires_grad_() for tensor in (x, bias))
+        expected = torch.autograd.grad(F.linear(x64, weight.exact(), bias64), (x64, bias64), grad_y.double())
+        for ours, theirs, operand in zip(got, expected, (x, bias), strict=True):
+            assert ours.dtype == operand.dtype
+            assert ours.shape == operand.shape
+            assert reference.relative_error(ours, theirs) < 4 * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("op", FP8_MM_OPERATORS)
+def test_gradients_for_one_of_both_and_with_arguments_left_out(op):
+    weight = Fp8Matrix.random(6, 40)
+    x, bias = torch.randn(3, 40), torch.randn(6)
+    x.requires_grad_()
+    operator(op)(x, *weight.args).sum().backward()
+    assert x.grad is not None and bias.grad is None
+
+    x = x.detach()
+    bias.requires_grad_()
+    operator(op)(x, *weight.args, bias=bias).sum().backward()
+    assert torch.equal(bias.grad, torch.full((6,), 3.0))
+
+
+def test_second_derivatives():
+    weight = Fp8Matrix.random(6, 40)
+    x = torch.randn(3, 40, requires_grad=True)
+    (grad_x,) = torch.autograd.grad(operator("fp8_mm")(x, *weight.args).pow(2).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(grad_x.sum(), x)
+    dense = weight.exact()
+    assert reference.relative_error(second, 2 * (torch.ones(3, 40).double() @ dense.T @ dense)) < 1e-5
+
+
+def test_scaled_mm_has_no_gradient():
+    a, b = Fp8Matrix.random(3, 40), Fp8Matrix.random(6, 40)
+    bias = torch.randn(6, requires_grad=True)
+    y = operator("fp8_scaled_mm")(a.codes, b.codes, a.scale, b.scale, bias)
+    with pytest.raises(RuntimeError):
+        y.sum().backward()
+
+
+def test_fake_results_have_the_strides_of_real_ones():
+    """Inductor generates code for the strides that the fake kernel promises."""
+    weight = Fp8Matrix.random(48, 70)
+    for op, x in itertools.product(
+        FP8_MM_OPERATORS, (torch.randn(70, 5).t(), torch.randn(2, 5, 70).transpose(0, 1), torch.randn(5, 1, 70))
+    ):
+        real, fake = operator(op)(x, *weight.args), operator(op)(x.to("meta"), *weight.to("meta").args)
+        assert (fake.stride(), fake.dtype) == (real.stride(), real.dtype)
+    transposed = torch.randn(70, 48).t()
+    for strided in (transposed, transposed.to("meta")):
+        for granularity in GRANULARITIES:
+            codes, scale = operator("fp8_quantize")(strided, None, granularity)
+            results = codes, scale, operator("fp8_dequantize")(codes, scale)
+            assert all(tensor.is_contiguous() for tensor in results)
+        codes = Fp8Matrix.random(70, 48).codes.t().to(strided.device)
+        one = torch.tensor(1.0, device=strided.device)
+        assert operator("fp8_dequantize")(codes, one).is_contiguous()
+        assert operator("fp8_scaled_mm")(codes, codes, one, one).is_contiguous()
+
+
+class Fp8Product(nn.Module):
+    """What a layer does with a product."""
+
+    def __init__(self, op: str, dtype: torch.dtype, granularity: str) -> None:
+        super().__init__()
+        weight = Fp8Matrix.random(33, 70, dtype, granularity)
+        self.register_buffer("codes", weight.codes)
+        self.register_buffer("scale", weight.scale)
+        self.bias = nn.Parameter(torch.randn(33))
+        self.dynamic = op == "fp8_dynamic_mm"
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.dynamic:
+            return torch.ops.torchao.fp8_dynamic_mm(x, self.codes, self.scale, self.bias)
+        return torch.ops.torchao.fp8_mm(x, self.codes, self.scale, self.bias)
+
+
+class RoundedProduct(nn.Module):
+    """A product of two matrices of 8 bits, of which one is rounded on the fly."""
+
+    def __init__(self, dtype: torch.dtype, granularity: str) -> None:
+        super().__init__()
+        weight = Fp8Matrix.random(33, 70, dtype, granularity)
+        self.register_buffer("codes", weight.codes)
+        self.register_buffer("scale", weight.scale)
+        self.bias = nn.Parameter(torch.randn(33), requires_grad=False)
+        self.granularity = granularity
+
+    def forward(self, x: Tensor) -> Tensor:
+        codes, scale = torch.ops.torchao.fp8_quantize(x, granularity=self.granularity)
+        return torch.ops.torchao.fp8_scaled_mm(codes, self.codes, scale, self.scale, self.bias)
+
+
+LAYERS = [
+    *(
+        (f"{op}-{granularity}", lambda op=op, granularity=granularity: Fp8Product(op, torch.float8_e4m3fn, granularity))
+        for op, granularity in itertools.product(FP8_MM_OPERATORS, GRANULARITIES)
+    ),
+    *(
+        (f"fp8_scaled_mm-{granularity}", lambda granularity=granularity: RoundedProduct(torch.float8_e5m2, granularity))
+        for granularity in GRANULARITIES
+    ),
+]
+
+
+@pytest.fixture(params=[make for _, make in LAYERS], ids=[name for name, _ in LAYERS])
+def layer(request):
+    torch._dynamo.reset()
+    return request.param().eval()
+
+
+def test_compile_with_a_dynamic_batch_compiles_once(layer):
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(layer, fullgraph=True, backend=counter)
+    for batch in (2, 3, 17, 64):
+        results = []
+        for run in (layer, compiled):
+            layer.bias.grad = None
+            x = torch.randn(batch, 70, generator=torch.Generator().manual_seed(0))
+            torch._dynamo.mark_dynamic(x, 0)
+            if layer.bias.requires_grad:
+                x.requires_grad_()
+                y = run(x)
+                y.square().sum().backward()
+                results.append((y.detach(), x.grad, layer.bias.grad))
+            else:
+                results.append((run(x),))
+        torch.testing.assert_close(*results)
+    assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_symbolic_sizes_stay_symbolic(granularity):
+    """Every size of every operand dynamic: the fake kernels compute with them and specialize none."""
+    torch._dynamo.reset()
+
+    def products(x, codes, scale):
+        a = torch.ops.torchao.fp8_quantize(x, granularity="row")
+        scaled = torch.ops.torchao.fp8_scaled_mm(a[0], codes, a[1], scale, None, torch.float32)
+        return torch.ops.torchao.fp8_mm(x, codes, scale), torch.ops.torchao.fp8_dequantize(codes, scale), scaled
+
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(products, fullgraph=True, backend=counter, dynamic=True)
+    for out_features, in_features, rows in ((300, 270, 5), (400, 530, 9), (513, 335, 3)):
+        weight = Fp8Matrix.random(out_features, in_features, granularity=granularity)
+        x = torch.randn(rows, in_features)
+        for got, expected in zip(compiled(x, *weight.args), products(x, *weight.args), strict=True):
+            assert torch.equal(got, expected)
+    assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_compile_of_quantize_and_dequantize(granularity):
+    torch._dynamo.reset()
+
+    def rounded(x):
+        return torch.ops.torchao.fp8_dequantize(*torch.ops.torchao.fp8_quantize(x, torch.float8_e5m2, granularity))
+
+    compiled = torch.compile(rounded, fullgraph=True, backend="aot_eager", dynamic=True)
+    for shape in ((8, 70), (140, 333)):
+        x = torch.randn(shape)
+        assert torch.equal(compiled(x), rounded(x))
+
+
+def test_export_with_a_dynamic_batch(layer):
+    batch = torch.export.Dim("batch")
+    exported = torch.export.export(layer, (torch.randn(5, 70),), dynamic_shapes=({0: batch},))
+    file = io.BytesIO()
+    torch.export.save(exported, file)
+    file.seek(0)
+    loaded = torch.export.load(file).module()
+    for rows in (1, 2, 64):
+        x = torch.randn(rows, 70)
+        assert torch.equal(loaded(x), layer(x))
+
+
+@pytest.mark.parametrize("capture", [torch.jit.script, lambda layer: torch.jit.trace(layer, torch.randn(2, 70))])
+def test_torchscript(layer, capture):
+    captured = capture(layer)
+    file = io.BytesIO()
+    torch.jit.save(captured, file)
+    file.seek(0)
+    loaded = torch.jit.load(file)
+    x = torch.randn(5, 70)
+    assert torch.equal(captured(x), layer(x))
+    assert torch.equal(loaded(x), layer(x))
+    assert torch.equal(torch.jit.freeze(loaded.eval())(x), layer(x))
