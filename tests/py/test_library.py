@@ -17,6 +17,13 @@ from torchao_ops import _library
 
 SCHEMAS = {
     "capabilities": "torchao::capabilities() -> str",
+    "fp8_quantize": 'torchao::fp8_quantize(Tensor input, ScalarType? dtype=None, str granularity="row")'
+    " -> (Tensor output, Tensor scale)",
+    "fp8_dequantize": "torchao::fp8_dequantize(Tensor input, Tensor scale, ScalarType? dtype=None) -> Tensor",
+    "fp8_mm": "torchao::fp8_mm(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias=None) -> Tensor",
+    "fp8_dynamic_mm": "torchao::fp8_dynamic_mm(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias=None) -> Tensor",
+    "fp8_scaled_mm": "torchao::fp8_scaled_mm(Tensor a, Tensor b, Tensor scale_a, Tensor scale_b, Tensor? bias=None,"
+    " ScalarType? out_dtype=None) -> Tensor",
     "int4_quantize": "torchao::int4_quantize(Tensor weight, int group_size, bool symmetric=False)"
     " -> (Tensor weight_packed, Tensor weight_scale, Tensor weight_zero_point)",
     "int4_dequantize": "torchao::int4_dequantize(Tensor weight_packed, Tensor weight_scale, Tensor? weight_zero_point,"
@@ -258,6 +265,7 @@ mask = torch.ops.torchao.sparse24_prune(weight)
 weights["sparse24_mm"] = torch.ops.torchao.sparse24_compress(weight, mask)
 codes, scale = torch.ops.torchao.int8_quantize(weight)
 weights["sparse24_dynamic_mm"] = (*torch.ops.torchao.sparse24_compress(codes, mask), scale)
+weights["fp8_mm"] = weights["fp8_dynamic_mm"] = torch.ops.torchao.fp8_quantize(weight, granularity="block")
 for op, dtype in product(weights, (torch.float32, torch.float16, torch.bfloat16)):
     all_rows, run = x.to(dtype), getattr(torch.ops.torchao, op)
     results = [run(all_rows[:rows], *weights[op]) for rows in (1, 2, 3, 4, 5, 16, 33, 64, 200)]
@@ -268,7 +276,7 @@ for op, dtype in product(weights, (torch.float32, torch.float16, torch.bfloat16)
 def test_batch_invariance_can_be_asked_for():
     result = run_python(BATCH_INVARIANCE, TORCHAO_OPS_BATCH_INVARIANT="1")
     assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 24
+    assert len(result.stdout.splitlines()) == 30
     assert "False" not in result.stdout
 
 
@@ -276,7 +284,7 @@ OTHER_ISAS = [isa for isa in torchao_ops.capabilities()["isa_available"] if isa 
 
 
 @pytest.mark.parametrize("isa", OTHER_ISAS)
-@pytest.mark.parametrize("format", ["int4", "int8", "nf4", "sparse24"])
+@pytest.mark.parametrize("format", ["fp8", "int4", "int8", "nf4", "sparse24"])
 def test_values_and_layouts_with_every_other_instruction_set(format, isa):
     tests = Path(__file__).parent
     files = [str(tests / f"test_{format}_{what}.py") for what in ("values", "layouts")]
