@@ -522,6 +522,64 @@ TEST(Sparse24Operators, EmptySizes) {
   }
 }
 
+TEST(Fp8Operators, AgreeWithDense) {
+  for (const at::ScalarType type : {at::kFloat8_e4m3fn, at::kFloat8_e5m2}) {
+    const at::ScalarType other = type == at::kFloat8_e5m2 ? at::kFloat8_e4m3fn : at::kFloat8_e5m2;
+    const Tensor weight = at::randn({140, 150}), x = at::randn({2, 3, 150}), bias = at::randn({140});
+    const std::vector<std::pair<const char*, std::vector<int64_t>>> granularities = {
+        {"tensor", {}}, {"row", {140}}, {"block", {2, 2}}, {"group", {140, 2}}};
+    for (const auto& [granularity, scale_shape] : granularities) {
+      const auto [codes, scale] = fp8_quantize(weight, type, granularity);
+      EXPECT_EQ(codes.scalar_type(), type);
+      EXPECT_EQ(codes.sizes(), weight.sizes());
+      EXPECT_EQ(scale.sizes(), at::IntArrayRef(scale_shape));
+      const Tensor w = fp8_dequantize(codes, scale);
+      auto error = [](const Tensor& y, const Tensor& dense) {
+        EXPECT_EQ(y.sizes(), dense.sizes());
+        return ((y - dense).norm() / dense.norm()).item<double>();
+      };
+      // Half a unit in the last of 3 or 2 bits after the point, of every element.
+      const double roundoff = type == at::kFloat8_e5m2 ? 0x1p-3 : 0x1p-4;
+      EXPECT_LE(error(w, weight), roundoff);
+      const Tensor dense = at::linear(x, w, bias);
+      EXPECT_LE(error(fp8_mm(x, codes, scale, bias), dense), 1e-6);
+      EXPECT_LE(error(fp8_dynamic_mm(x, codes, scale, bias), dense), roundoff);
+
+      const auto [a, a_scale] = fp8_quantize(x.view({6, 150}), other, granularity);
+      const Tensor expected = at::linear(fp8_dequantize(a, a_scale), w, bias);
+      EXPECT_LE(error(fp8_scaled_mm(a, codes, a_scale, scale, bias, at::kFloat), expected), 1e-6);
+      EXPECT_EQ(fp8_scaled_mm(a, codes, a_scale, scale).scalar_type(), at::kBFloat16);
+    }
+  }
+}
+
+TEST(Fp8Operators, AnyStridesGiveTheSameBits) {
+  const auto [codes, scale] = fp8_quantize(at::randn({9, 150}), at::kFloat8_e4m3fn, "group");
+  const Tensor x = at::randn({4, 150});
+  const auto [a, a_scale] = fp8_quantize(x);
+  const Tensor w = fp8_dequantize(codes, scale), y = fp8_mm(x, codes, scale), z = fp8_dynamic_mm(x, codes, scale),
+               s = fp8_scaled_mm(a, codes, a_scale, scale);
+  for (const Tensor& codes_layout : other_layouts(codes)) {
+    for (const Tensor& scale_layout : other_layouts(scale)) {
+      EXPECT_TRUE(at::equal(fp8_dequantize(codes_layout, scale_layout), w));
+      EXPECT_TRUE(at::equal(fp8_mm(x, codes_layout, scale_layout), y));
+      EXPECT_TRUE(at::equal(fp8_dynamic_mm(x, codes_layout, scale_layout), z));
+      EXPECT_TRUE(at::equal(fp8_scaled_mm(a, codes_layout, a_scale, scale_layout), s));
+    }
+  }
+}
+
+TEST(Fp8Operators, EmptySizes) {
+  const Tensor codes = at::zeros({6, 0}).to(at::kFloat8_e5m2), bias = at::randn({6});
+  for (const Tensor& scale : {at::zeros({}), at::zeros({6}), at::zeros({1, 0}), at::zeros({6, 0})}) {
+    EXPECT_TRUE(at::equal(fp8_mm(at::zeros({3, 0}), codes, scale, bias), bias.expand({3, 6})));
+    EXPECT_TRUE(at::equal(fp8_scaled_mm(codes, codes, scale, scale, bias, at::kFloat), bias.expand({6, 6})));
+    EXPECT_EQ(fp8_dequantize(codes, scale).sizes(), (at::IntArrayRef{6, 0}));
+  }
+  const auto [no_codes, scale] = fp8_quantize(at::zeros({0, 70}));
+  EXPECT_EQ(fp8_mm(at::zeros({2, 70}), no_codes, scale).sizes(), (at::IntArrayRef{2, 0}));
+}
+
 // ---- errors ----
 
 struct BadCall {
@@ -820,6 +878,42 @@ TEST(Errors, Sparse24) {
   EXPECT_EQ(error_of([&] { sparse24_compress(x, x.to(at::kBool)); }), "sparse24_compress: mask" + end);
 }
 
+TEST(Errors, Fp8) {
+  const auto [codes, scale] = fp8_quantize(at::ones({140, 150}), at::kFloat8_e5m2, "block");
+  const Tensor x = at::ones({3, 150}), one = at::ones({1}), b = codes, b_scale = scale;
+  const std::string floats = " must be float32, float16 or bfloat16, but got ",
+                    types = " must be float8_e4m3fn or float8_e5m2, but got ";
+  const std::string end = " [140], [2, 2] or [140, 2], but got [1]";
+  using Mm = std::function<Tensor(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&)>;
+  const std::vector<std::pair<std::string, Mm>> both = {{"fp8_mm: ", fp8_mm}, {"fp8_dynamic_mm: ", fp8_dynamic_mm}};
+  for (const auto& [op, mm] : both) {
+    auto error = [&mm = mm](const Tensor& activations, const Tensor& w, const Tensor& s,
+                            const OptionalTensor& bias = std::nullopt) { return error_of([&] { mm(activations, w, s, bias); }); };
+    ASSERT_EQ(error(x, b, b_scale), "no error");
+    EXPECT_EQ(error(b, one, one), op + "x" + floats + "float8_e5m2");
+    EXPECT_EQ(error(at::ones({}), one, one), op + "x must have at least 1 dimension, but got a 0-dimensional tensor");
+    EXPECT_EQ(error(x, one, one), op + "weight" + types + "float32");
+    EXPECT_EQ(error(at::ones({3, 151}), b, one), op + "weight must be [N, K] = [140, 151], but got [140, 150]");
+    EXPECT_EQ(error(x, b, one.to(at::kInt)), op + "weight_scale" + floats + "int32");
+    EXPECT_EQ(error(x, b, one),
+              op + "weight_scale must be [], [N], [ceil(N / 128), ceil(K / 128)] or [N, ceil(K / 128)] = []," + end);
+    EXPECT_EQ(error(x, b, b_scale, one), op + "bias must be [N] = [140], but got [1]");
+  }
+  EXPECT_EQ(error_of([&] { fp8_quantize(one); }), "fp8_quantize: input must be [N, K], but got [1]");
+  EXPECT_EQ(error_of([&] { fp8_quantize(b); }), "fp8_quantize: input" + floats + "float8_e5m2");
+  EXPECT_EQ(error_of([&] { fp8_quantize(x, at::kHalf); }), "fp8_quantize: dtype" + types + "float16");
+  EXPECT_EQ(error_of([&] { fp8_quantize(x, std::nullopt, "column"); }),
+            "fp8_quantize: granularity must be tensor, row, block or group, but got column");
+  EXPECT_EQ(error_of([&] { fp8_dequantize(x, one); }), "fp8_dequantize: input" + types + "float32");
+  EXPECT_EQ(error_of([&] { fp8_dequantize(b, b_scale, at::kFloat8_e5m2); }), "fp8_dequantize: dtype" + floats + "float8_e5m2");
+  EXPECT_EQ(error_of([&] { fp8_scaled_mm(b, b, one, b_scale); }),
+            "fp8_scaled_mm: scale_a must be [], [M], [ceil(M / 128), ceil(K / 128)] or [M, ceil(K / 128)] = []," + end);
+  EXPECT_EQ(error_of([&] { fp8_scaled_mm(b, b.narrow(1, 0, 149), b_scale, b_scale); }),
+            "fp8_scaled_mm: b must be [N, K] = [140, 150], but got [140, 149]");
+  EXPECT_EQ(error_of([&] { fp8_scaled_mm(b, b, b_scale, b_scale, std::nullopt, at::kDouble); }),
+            "fp8_scaled_mm: out_dtype" + floats + "float64");
+}
+
 // Tensors without CPU memory: torch's dispatcher finds no kernel for them (python/torchao_ops registers one for meta), so that none gets to ours.
 TEST(Errors, TensorsThatAreNotOrdinaryCpuTensors) {
   for (const NamedMm& mm : products) {
@@ -885,6 +979,7 @@ std::string output_with_isa(const std::string& isa) {
 void call_operators() {
   const Arguments a = legal_arguments();
   const Nf4Weight nf4{at::ones({64}, at::kByte), at::ones({2}), {}, {}, {}};
+  const Tensor fp8 = at::ones({2, 4}).to(at::kFloat8_e4m3fn), scale = at::ones({});
   for (const std::function<void()>& call_one : std::vector<std::function<void()>>{
            [] { capabilities(); },
            [] {
@@ -899,7 +994,12 @@ void call_operators() {
            [&] {
              call_dequantize(nf4, {2, 64});
            },
-           [&] { call_mm(at::ones({64}), nf4, 2); }, [&] { call_backward(at::ones({2}), nf4, 64); }}) {
+           [&] { call_mm(at::ones({64}), nf4, 2); }, [&] { call_backward(at::ones({2}), nf4, 64); },
+           [] {
+             fp8_quantize(at::ones({2, 4}));
+           },
+           [&] { fp8_dequantize(fp8, scale); }, [&] { fp8_mm(at::ones({4}), fp8, scale); },
+           [&] { fp8_dynamic_mm(at::ones({4}), fp8, scale); }, [&] { fp8_scaled_mm(fp8, fp8, scale, scale); }}) {
     std::printf("%s\n", error_of(call_one).c_str());
   }
   std::printf("%s\n", error_of([] { std::printf("%s\n", capabilities().c_str()); }).c_str());
@@ -908,7 +1008,8 @@ void call_operators() {
 TEST(Library, IsaThatIsNotKnownIsAnErrorOfEveryOperator) {
   const std::string output = output_with_isa("mmx");
   for (const char* op : {"capabilities", "int4_quantize", "int4_dequantize", "int4_mm", "int4_dynamic_mm", "nf4_quantize",
-                         "nf4_quantize_absmax", "nf4_dequantize", "nf4_mm", "nf4_mm_backward"}) {
+                         "nf4_quantize_absmax", "nf4_dequantize", "nf4_mm", "nf4_mm_backward", "fp8_quantize", "fp8_dequantize",
+                         "fp8_mm", "fp8_dynamic_mm", "fp8_scaled_mm"}) {
     EXPECT_NE(
         output.find(std::string(op) + ": the environment variable TORCHAO_OPS_ISA must be scalar, avx2 or avx512, but got mmx\n"),
         std::string::npos)
@@ -919,7 +1020,7 @@ TEST(Library, IsaThatIsNotKnownIsAnErrorOfEveryOperator) {
 TEST(Library, IsaCanBeForced) {
   const std::string output = output_with_isa("scalar");
   std::string expected;
-  for (int i = 0; i < 10; ++i) expected += "no error\n";
+  for (int i = 0; i < 15; ++i) expected += "no error\n";
   EXPECT_EQ(output.find(expected + "{"), 0u) << output;
   EXPECT_NE(output.find("\"isa\": \"scalar\""), std::string::npos) << output;
 }
