@@ -91,14 +91,6 @@ def test_second_derivatives():
     assert reference.relative_error(second, 2 * (torch.ones(3, 40).double() @ dense.T @ dense)) < 1e-5
 
 
-def test_scaled_mm_has_no_gradient():
-    a, b = Fp8Matrix.random(3, 40), Fp8Matrix.random(6, 40)
-    bias = torch.randn(6, requires_grad=True)
-    y = operator("fp8_scaled_mm")(a.codes, b.codes, a.scale, b.scale, bias)
-    with pytest.raises(RuntimeError):
-        y.sum().backward()
-
-
 def test_fake_results_have_the_strides_of_real_ones():
     """Inductor generates code for the strides that the fake kernel promises."""
     weight = Fp8Matrix.random(48, 70)
@@ -159,7 +151,8 @@ LAYERS = [
     ),
     *(
         (f"fp8_scaled_mm-{granularity}", lambda granularity=granularity: RoundedProduct(torch.float8_e5m2, granularity))
-        for granularity in GRANULARITIES
+        # Without "block": for up to 128 rows its scale has one row, and torch compiles for that once more.
+        for granularity in ("tensor", "row", "group")
     ),
 ]
 

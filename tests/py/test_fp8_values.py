@@ -367,10 +367,9 @@ def test_leading_dimensions_are_rows(op):
     assert torch.equal(operator(op)(x, *weight.args), flat.reshape(3, 5, 24))
 
 
-@pytest.mark.parametrize("op", ["fp8_mm", "fp8_dequantize"])
-def test_more_than_two_to_the_31_weights(op):
+def test_more_than_two_to_the_31_weights():
     out_features, in_features = 65544, 32768
-    needed, available = 8 << 30, available_memory("cpu")
+    needed, available = 4 << 30, available_memory("cpu")
     if available < needed:
         pytest.skip(f"needs {needed >> 30} GiB of free memory, there are {available / (1 << 30):.1f}")
     row = torch.randint(0, 126, (in_features,), dtype=torch.uint8)
@@ -378,8 +377,5 @@ def test_more_than_two_to_the_31_weights(op):
     scale = torch.arange(out_features) / out_features / 448
     last = slice(out_features - 4, None)
     exact = reference.fp8_dequantize(codes[last], scale[last])
-    if op == "fp8_dequantize":
-        assert torch.equal(fp8_dequantize(codes, scale, torch.bfloat16)[last], exact.float().bfloat16())
-        return
     x = torch.randn(1, in_features)
     assert reference.relative_error(fp8_mm(x, codes, scale)[:, last], reference.mm(x, exact)) < 1e-5
