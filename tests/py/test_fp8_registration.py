@@ -25,11 +25,10 @@ def opcheck(op: str, arguments: tuple, **tolerances: float) -> None:
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 @pytest.mark.parametrize("code_dtype", FLOAT8_DTYPES)
 @pytest.mark.parametrize("dtype, batch", [(torch.float32, ()), (torch.float16, (3,)), (torch.bfloat16, (2, 5))])
-@pytest.mark.parametrize("with_bias", [False, True])
-def test_opcheck_mm(op, granularity, code_dtype, dtype, batch, with_bias):
+def test_opcheck_mm(op, granularity, code_dtype, dtype, batch):
     weight = Fp8Matrix.random(9, 151, code_dtype, granularity, torch.float16)
     x = torch.randn(*batch, 151).to(dtype).requires_grad_()
-    bias = torch.randn(9).requires_grad_() if with_bias else None
+    bias = torch.randn(9).requires_grad_() if batch else None
     opcheck(op, (x, *weight.args, bias), atol=0.1, rtol=0.1)
 
 
@@ -37,7 +36,7 @@ def test_opcheck_mm(op, granularity, code_dtype, dtype, batch, with_bias):
 @pytest.mark.parametrize("code_dtype", FLOAT8_DTYPES)
 def test_opcheck_the_others(granularity, code_dtype):
     a, b = Fp8Matrix.random(5, 151, granularity=granularity), Fp8Matrix.random(9, 151, code_dtype, granularity)
-    for dtype in (None, *FLOAT_DTYPES):
+    for dtype in (None, torch.float16):
         opcheck("fp8_dequantize", (*b.args, dtype))
         opcheck("fp8_scaled_mm", (a.codes, b.codes, a.scale, b.scale, torch.randn(9), dtype))
     opcheck("fp8_scaled_mm", (a.codes, b.codes, a.scale, b.scale))
