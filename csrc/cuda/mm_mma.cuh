@@ -532,21 +532,20 @@ Status launch_mm_mma(MmaArgs<Format> args, const MmaPlan& plan, const Context& c
     return launch("mm_add_splits_kernel", add_splits, grid_of(ceil_div(w.N, 256), M), dim3(256), 0, context.stream, args.product,
                   args.partial, static_cast<int>(plan.split.splits));
   };
-  const auto launch_whole_row = [&] {
-    return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::whole_row>,
-                       mm_add_splits_kernel<true, Format, typename Dot::Sum>);
-  };
-  if constexpr (Format::has_row_scales) {
-    return launch_whole_row();
-  } else {
-    if constexpr (Format::has_offsets) {
-      if (Format::has_offset(w)) {
-        return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::pieces_with_offset>,
-                           mm_add_splits_kernel<false, Format, float>);
-      }
-    } else if constexpr (std::is_same_v<Dot, Int8Dot>) {
-      if (w.group_size >= w.K && w.K <= Format::exact_k) return launch_whole_row();
+  // Kernels are named only where a format can come to them: to name one is to compile it.
+  if constexpr (Format::has_row_scales || (!Format::has_offsets && std::is_same_v<Dot, Int8Dot>)) {
+    if (Format::has_row_scales || (w.group_size >= w.K && w.K <= Format::exact_k)) {
+      return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::whole_row>,
+                         mm_add_splits_kernel<true, Format, typename Dot::Sum>);
     }
+  }
+  if constexpr (Format::has_offsets) {
+    if (Format::has_offset(w)) {
+      return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::pieces_with_offset>,
+                         mm_add_splits_kernel<false, Format, float>);
+    }
+  }
+  if constexpr (!Format::has_row_scales) {
     return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::pieces>, mm_add_splits_kernel<false, Format, float>);
   }
 }

@@ -136,7 +136,7 @@ def _check_layer(name: str, layer: ImportedLayer, linear: nn.Linear) -> None:
         got = layer.buffers[buffer]
         if got is None:
             continue
-        dtypes = _SCALE_DTYPES if expected.is_floating_point() else (expected.dtype,)
+        dtypes = _SCALE_DTYPES if expected.dtype in _SCALE_DTYPES else (expected.dtype,)
         if got.shape != expected.shape or got.dtype not in dtypes:
             raise CheckpointError(
                 f"{join(name, buffer)} must be {' or '.join(map(str, dtypes))} {list(expected.shape)}, "
