@@ -407,7 +407,10 @@ def test_a_quantized_layer_is_left_as_it_is(times):
         (Int8WeightOnlyConfig(), "int8wo"),
         (Int8WeightOnlyConfig(64), "int8wo-64"),
         (INT8_DYNAMIC, "int8dq"),
-        (Int4WeightOnlyConfig(symmetric=True), "Int4WeightOnlyConfig(group_size=128, symmetric=True)"),
+        (
+            Int4WeightOnlyConfig(symmetric=True),
+            "Int4WeightOnlyConfig(group_size=128, symmetric=True, qparams='minmax')",
+        ),
     ],
 )
 def test_names_of_configs(config, name):

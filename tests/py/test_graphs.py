@@ -14,6 +14,7 @@ from torch import nn
 from torchao_ops import (
     Float8DynamicActivationFloat8WeightConfig,
     Float8WeightOnlyConfig,
+    Fp8Linear,
     Int4Linear,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
@@ -24,6 +25,7 @@ from torchao_ops import (
     NF4Linear,
     NF4WeightOnlyConfig,
     SemiSparseWeightConfig,
+    Sparse24Linear,
     quantize_,
 )
 from torchao_ops._library import library_path
@@ -121,7 +123,7 @@ def test_symbolic_sizes_stay_symbolic():
 def test_export_with_a_dynamic_batch(model, x):
     exported = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     targets = [node.target for node in exported.graph.nodes if node.op == "call_function"]
-    operators = {Int4Linear: "int4", Int8Linear: "int8", NF4Linear: "nf4"}
+    operators = {Int4Linear: "int4", Int8Linear: "int8", NF4Linear: "nf4", Sparse24Linear: "sparse24", Fp8Linear: "fp8"}
     name = operators[type(model[0])] + ("_dynamic_mm" if getattr(model[0], "dynamic_activations", False) else "_mm")
     assert targets.count(getattr(torch.ops.torchao, name).default) == 2
     file = io.BytesIO()

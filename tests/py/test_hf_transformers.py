@@ -438,7 +438,7 @@ def test_the_checkpoint_is_plain_safetensors(tmp_path):
         }
     assert json.loads((tmp_path / "quantized" / "config.json").read_text())["quantization_config"] == {
         "quant_method": "torchao_ops",
-        "quant_type": {"type": "Int4WeightOnlyConfig", "group_size": 32, "symmetric": False},
+        "quant_type": {"type": "Int4WeightOnlyConfig", "group_size": 32, "symmetric": False, "qparams": "minmax"},
         "modules_to_not_convert": None,
         "module_configs": [],
     }
@@ -489,7 +489,7 @@ def test_importing_the_package_imports_neither():
             ("int4_weight_only",),
             {"groupsize": 32},
             ValueError,
-            "TorchAoOpsConfig: the options of 'int4_weight_only' must be among its fields (group_size, symmetric), but got groupsize",
+            "TorchAoOpsConfig: the options of 'int4_weight_only' must be among its fields (group_size, symmetric, qparams), but got groupsize",
         ),
         (
             ("int8dq",),
