@@ -25,7 +25,7 @@ def candidates(group_sizes: Sequence[int], input_dtype: torch.dtype) -> Construc
         f"{MM.name} row": lambda: Fp8(MM, input_dtype),
         f"{DYNAMIC_MM.name} row": lambda: Fp8(DYNAMIC_MM, input_dtype),
         f"{SCALED_MM.name} row": lambda: ScaledFp8(SCALED_MM, input_dtype),
-        "torch _scaled_mm row": lambda: TorchScaledMm(input_dtype),
+        "torch _scaled_mm tensor": lambda: TorchScaledMm(input_dtype),
         "ggml BF16": GgmlBf16,
         **dense(input_dtype),
     }
@@ -48,7 +48,7 @@ FP8 = Format(
     plotted=(
         f"{MM.name} row",
         f"{DYNAMIC_MM.name} row",
-        "torch _scaled_mm row",
+        "torch _scaled_mm tensor",
         "F.linear bfloat16",
         "F.linear float32",
         "ggml BF16",
