@@ -2,7 +2,7 @@
 
     .venv/bin/python demo/sparse24.py --json bench/results/MACHINE/sparse24_accuracy.json
 
-Pruned by magnitude and by Wanda; then, for a few minutes, trained under the sparsifier so that its embeddings come near those of the
+Pruned by magnitude and by Wanda; then, for some minutes (--steps), trained under the sparsifier so that its embeddings come near those of the
 dense model. Inputs for Wanda and for training are sentences of Python's own reference, which every Python brings along; what
 is reported is measured on demo/sentences.txt, which the training has not seen.
 """
