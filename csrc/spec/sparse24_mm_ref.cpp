@@ -16,24 +16,11 @@ void find_violation(const Sparse24MmArgs& args) {
 
 // x rounded per row to e4m3fn: q * scale.
 std::vector<double> e4m3fn_activations(const MmArgs& mm, int64_t K) {
-  std::vector<double> x = activations(mm, K);
-  for (int64_t m = 0; m < mm.M; ++m) {
-    float max_magnitude = 0;
-    bool finite = true;
-    for (int64_t k = 0; k < K; ++k) {
-      const float value = static_cast<float>(x[m * K + k]);
-      finite = finite && is_finite(value);
-      max_magnitude = std::fmax(max_magnitude, std::fabs(value));
-    }
-    const float scale = max_magnitude / Float8E4m3fn::largest;
-    if (!finite || scale == 0.0f) continue;
-    for (int64_t k = 0; k < K; ++k) {
-      Float8E4m3fn q;
-      from_float(static_cast<float>(x[m * K + k]) / scale, &q);
-      x[m * K + k] = double{to_float(q)} * scale;
-    }
-  }
-  return x;
+  return quantized_activations(mm, K, Float8E4m3fn::largest, [](float value) {
+    Float8E4m3fn q;
+    from_float(value, &q);
+    return to_float(q);
+  });
 }
 
 }  // namespace
