@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from .calibration import LayerInputs, eval_mode, gram_matrix, own_linear_layers, sum_of_magnitudes
 from .config import Int4WeightOnlyConfig, Int8DynamicActivationInt4WeightConfig, config_from_alias
-from .int4_codes import pack, per_column, rounded_codes
+from .int4_codes import pack_nibbles, per_column, rounded_codes
 from .linear import QuantLinear, linear_class_of
 from .quantize import leave_fast_paths
 
@@ -97,7 +97,7 @@ def quantize_weight(
     codes[:, order] = _rounded_in_order(
         weight.float()[:, order], scale[:, order], zero_point[:, order], _inverse_factor(gram[order][:, order], damping)
     )
-    return quantized | {"weight_packed": pack(codes)}
+    return quantized | {"weight_packed": pack_nibbles(codes)}
 
 
 def _inverse_factor(gram: Tensor, damping: float) -> Tensor:

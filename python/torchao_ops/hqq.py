@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .int4_codes import CODE_MAX, pack, per_column, rounded_codes
+from .int4_codes import CODE_MAX, pack_nibbles, per_column, rounded_codes
 
 _ITERATIONS = 20
 # What is minimized is the sum of |error|^_NORM: below 1, a few large errors do not move the zero point of the others.
@@ -65,4 +65,4 @@ def _quantize(weight: Tensor, scale: Tensor, zero_point: Tensor, group_size: int
         penalty *= _PENALTY_GROWTH
     zero_point = best.squeeze(-1)
     codes = rounded_codes(weight.float(), column_scale, per_column(zero_point, group_size, in_features))
-    return pack(codes), zero_point.to(dtype)
+    return pack_nibbles(codes), zero_point.to(dtype)

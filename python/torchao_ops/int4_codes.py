@@ -16,7 +16,8 @@ def rounded_codes(weight: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
     return (weight / scale + zero_point).nan_to_num().round().clamp(0, CODE_MAX)
 
 
-def pack(codes: Tensor) -> Tensor:
+def pack_nibbles(codes: Tensor) -> Tensor:
     """uint8 [N, ceil(K / 2)] of codes [N, K]."""
     codes = torch.nn.functional.pad(codes.to(torch.uint8), (0, codes.shape[1] % 2))
-    return codes[:, 0::2] | codes[:, 1::2] << 4
+    # Of transposed codes the result would be, too, and safetensors saves no such rows.
+    return (codes[:, 0::2] | codes[:, 1::2] << 4).contiguous()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .config import PerBlock, PerRow, PerTensor
 from .fp8_linear import Fp8Linear
 from .importers.checkpoint import join
-from .importers.layer import pack_nibbles
+from .int4_codes import pack_nibbles
 from .int4_linear import Int4Linear
 from .int8_linear import Int8Linear
 from .linear import QuantLinear

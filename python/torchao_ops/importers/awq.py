@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ..int4_codes import pack_nibbles
 from .checkpoint import Checkpoint, CheckpointError
-from .layer import ImportedLayer, bytes_of_words, group_size_of, int4_layer, nibbles, pack_nibbles
+from .layer import ImportedLayer, bytes_of_words, group_size_of, int4_layer, nibbles
 
 NAME = "AWQ"
 _CODES_PER_WORD = 8

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import PerBlock, PerRow, PerTensor
+from ..int4_codes import pack_nibbles
 from .checkpoint import Checkpoint, CheckpointError
 from .layer import (
     ImportedLayer,
@@ -23,7 +24,6 @@ from .layer import (
     int8_layer,
     linear_of,
     nibbles,
-    pack_nibbles,
     signed,
 )
 

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..int4_codes import pack_nibbles
 from .checkpoint import Checkpoint
-from .layer import ImportedLayer, int4_layer, int8_layer, pack_nibbles
+from .layer import ImportedLayer, int4_layer, int8_layer
 
 NAME = "GGUF"
 _FORMAT_KEY = "gguf.architecture"

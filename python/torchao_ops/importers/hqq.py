@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..int4_codes import pack_nibbles
 from .checkpoint import Checkpoint, CheckpointError
-from .layer import ImportedLayer, int4_layer, pack_nibbles
+from .layer import ImportedLayer, int4_layer
 
 NAME = "HQQ"
 _PACKING = "4bit_u8"

@@ -108,14 +108,6 @@ def nibbles(packed: Tensor) -> Tensor:
     return torch.stack((packed & 0xF, packed >> 4), dim=-1).flatten(-2)
 
 
-def pack_nibbles(codes: Tensor) -> Tensor:
-    """Codes [N, K], uint8, to weight_packed [N, ceil(K / 2)]."""
-    if codes.shape[1] % 2:
-        codes = torch.nn.functional.pad(codes, (0, 1))
-    # Of transposed codes the result would be, too, and safetensors saves no such rows.
-    return (codes[:, 0::2] | codes[:, 1::2] << 4).contiguous()
-
-
 def signed(codes: Tensor) -> Tensor:
     """uint8 codes around 128 to int8 codes around 0."""
     return (codes ^ 0x80).view(torch.int8)

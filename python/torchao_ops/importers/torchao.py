@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ..config import NF4WeightOnlyConfig
+from ..int4_codes import pack_nibbles
 from ..nf4 import NF4Weight
 from ..nf4_linear import buffers_of
 from .checkpoint import Checkpoint, CheckpointError
-from .layer import ImportedLayer, int4_layer, int8_layer, pack_nibbles
+from .layer import ImportedLayer, int4_layer, int8_layer
 
 NAME = "torchao"
 _NAMES_KEY = "tensor_names"
