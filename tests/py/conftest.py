@@ -23,6 +23,10 @@ _CHOSEN_DEVICE = os.environ.get(_DEVICE_VARIABLE)
 _DEVICES = [_CHOSEN_DEVICE] if _CHOSEN_DEVICE else ["cpu"] if why_not_cuda() else ["cpu", "cuda"]
 
 
+# Runs a share of the tests of a run, evenly chosen, as the C++ tests do with it (tests/cpp/random.h).
+_PERCENT = int(os.environ.get("TORCHAO_OPS_TEST_PERCENT", "100"))
+
+
 def pytest_configure() -> None:
     if _CHOSEN_DEVICE not in (None, "cpu", "cuda"):
         raise pytest.UsageError(f"{_DEVICE_VARIABLE} must be cpu or cuda, but got {_CHOSEN_DEVICE}")
@@ -33,8 +37,14 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if _CHOSEN_DEVICE == "cuda":
         others = [item for item in items if not {"device", "cuda"} & set(item.fixturenames)]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in others]
+        _deselect(config, items, others)
+    _deselect(config, items, [item for i, item in enumerate(items) if i * _PERCENT % 100 >= _PERCENT])
+
+
+def _deselect(config: pytest.Config, items: list[pytest.Item], others: list[pytest.Item]) -> None:
+    config.hook.pytest_deselected(items=others)
+    left_out = set(others)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(params=_DEVICES)
