@@ -8,6 +8,9 @@
 
 set(TORCHAO_OPS_CUDA_SOURCES csrc/cuda/cusparselt.cpp csrc/cuda/device.cu csrc/cuda/gemm.cpp csrc/cuda/int8_dynamic_mm_prefill.cu csrc/cuda/mm_mma.cpp
   csrc/cuda/quantize_activations.cu)
+foreach(file quantize product scaled_mm)
+  list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/fp8_${file}.cu)
+endforeach()
 foreach(format int4 int8)
   foreach(file quantize dequantize mm dynamic_mm mm_mma mm_mma_bf16 mm_mma_f16 mm_mma_int8 mm_simt mm_prefill)
     list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/${format}_${file}.cu)

@@ -33,6 +33,14 @@ std::vector<Operand> operands_of(int8::Weight& w) {
           matrix(w.scale, Role::input, w.N, group_count(w.K, w.group_size), w.scale_row_stride, size_of(w.scale_type))};
 }
 
+std::vector<Operand> operands_of(fp8::Weight& w) {
+  const int64_t blocks = ceil_div(w.N, w.row_block), G = group_count(w.K, w.group_size), scale_bytes = size_of(w.scale_type);
+  return {matrix(w.codes, Role::input, w.N, w.K, w.row_stride, 1),
+          w.scale_row_stride == 1 && w.scale_column_stride > 1  // scales of a column are adjacent
+              ? matrix(w.scale, Role::input, G, blocks, w.scale_column_stride, scale_bytes)
+              : matrix(w.scale, Role::input, blocks, G, w.scale_row_stride, scale_bytes)};
+}
+
 std::vector<Operand> operands_of(nf4::Weight& w) {
   const int64_t blocks = ceil_div(w.N * w.K, w.group_size);
   std::vector<Operand> operands{array(w.packed, Role::input, nf4::packed_bytes(w.N * w.K), 1)};
@@ -77,6 +85,7 @@ std::vector<Operand> operands_of_dequantize(Args& args) {
 
 }  // namespace
 
+std::vector<Operand> operands_of(Fp8MmArgs& args) { return operands_of_product(args); }
 std::vector<Operand> operands_of(Int4MmArgs& args) { return operands_of_product(args); }
 std::vector<Operand> operands_of(Int8MmArgs& args) { return operands_of_product(args); }
 std::vector<Operand> operands_of(Int4DequantizeArgs& args) { return operands_of_dequantize(args); }
@@ -84,6 +93,22 @@ std::vector<Operand> operands_of(Int8DequantizeArgs& args) { return operands_of_
 std::vector<Operand> operands_of(Nf4MmArgs& args) { return operands_of_product(args); }
 std::vector<Operand> operands_of_transposed(Nf4MmArgs& args) { return operands_of_product(args, args.weight.N, args.weight.K); }
 std::vector<Operand> operands_of(Nf4DequantizeArgs& args) { return operands_of_dequantize(args); }
+
+std::vector<Operand> operands_of(Fp8ScaledMmArgs& args) {
+  std::vector<Operand> operands = operands_of(args.b);
+  for (const Operand& operand : operands_of(args.a)) operands.push_back(operand);
+  operands.push_back(array(args.bias, Role::input, args.b.N, size_of(args.bias_type)));
+  operands.push_back(array(args.y, Role::output, args.a.N * args.b.N, size_of(args.y_type)));
+  return operands;
+}
+
+std::vector<Operand> operands_of(Fp8QuantizeArgs& args) {
+  const int64_t element_bytes = size_of(args.type);
+  return {
+      matrix(args.input, Role::input, args.N, args.K, args.input_row_stride, element_bytes),
+      array(args.codes, Role::output, args.N * args.K, 1),
+      array(args.scale, Role::output, ceil_div(args.N, args.row_block) * group_count(args.K, args.group_size), element_bytes)};
+}
 
 std::vector<Operand> operands_of(Int4QuantizeArgs& args) {
   const int64_t groups = args.N * group_count(args.K, args.group_size), element_bytes = size_of(args.type);

@@ -6,6 +6,9 @@
 #include <memory>
 #include <vector>
 
+#include "csrc/spec/fp8_mm.h"
+#include "csrc/spec/fp8_quantize.h"
+#include "csrc/spec/fp8_scaled_mm.h"
 #include "csrc/spec/int4_dequantize.h"
 #include "csrc/spec/int4_mm.h"
 #include "csrc/spec/int4_quantize.h"
@@ -33,6 +36,9 @@ struct Operand {
 };
 
 // The weight first. A new operator needs one of these and its lines in kernels.cpp.
+std::vector<Operand> operands_of(Fp8MmArgs& args);
+std::vector<Operand> operands_of(Fp8ScaledMmArgs& args);
+std::vector<Operand> operands_of(Fp8QuantizeArgs& args);
 std::vector<Operand> operands_of(Int4MmArgs& args);
 std::vector<Operand> operands_of(Int4QuantizeArgs& args);
 std::vector<Operand> operands_of(Int4DequantizeArgs& args);

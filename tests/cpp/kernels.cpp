@@ -4,6 +4,8 @@
 
 #include "csrc/spec/batch_invariant.h"
 #ifdef TORCHAO_OPS_TEST_CUDA
+#include "csrc/cuda/fp8_quantize.h"
+#include "csrc/cuda/fp8_scaled_mm.h"
 #include "csrc/cuda/gemm.h"
 #include "csrc/cuda/int4_dequantize.h"
 #include "csrc/cuda/int4_dynamic_mm.h"
@@ -91,6 +93,36 @@ bool fits_prefill(const Args& args) {
 bool fits_transposed(const Nf4MmArgs& args) {
   return cuda::gemm_is_available() && fits_on_device<Nf4MmArgs, operands_of_transposed>(args);
 }
+
+// As on a device of compute capability 8.0, which has no fp8.
+template <class Args, Status (*kernel)(const Args&, const cuda::Context&)>
+Status run_on_older(const Args& args, const cuda::Context& context) {
+  cuda::Context older = context;
+  older.device.compute_capability = 80;
+  return kernel(args, older);
+}
+template <class Args, int64_t (*workspace_bytes)(const Args&, const cuda::Device&)>
+int64_t workspace_bytes_on_older(const Args& args, const cuda::Device& device) {
+  cuda::Device older = device;
+  older.compute_capability = 80;
+  return workspace_bytes(args, older);
+}
+
+bool fits_fp8_scaled_mm(const Fp8ScaledMmArgs& args) { return cuda::gemm_is_available() && fits_on_device(args); }
+
+const Fp8ScaledMmKernel all_fp8_scaled_mm[] = {
+    {"cuda_fp8_scaled_mm", Needs::cuda, fits_fp8_scaled_mm,
+     run_cuda<Fp8ScaledMmArgs, cuda::fp8_scaled_mm, cuda::fp8_scaled_mm_workspace_bytes>, false},
+    {"cuda_fp8_scaled_mm_8_0", Needs::cuda, fits_fp8_scaled_mm,
+     run_cuda<Fp8ScaledMmArgs, run_on_older<Fp8ScaledMmArgs, cuda::fp8_scaled_mm>,
+              workspace_bytes_on_older<Fp8ScaledMmArgs, cuda::fp8_scaled_mm_workspace_bytes>>,
+     false},
+};
+
+const Fp8QuantizeKernel all_fp8_quantize[] = {
+    {"cuda_fp8_quantize", Needs::cuda, fits<Fp8QuantizeArgs>,
+     run_cuda<Fp8QuantizeArgs, cuda::fp8_quantize, cuda::fp8_quantize_workspace_bytes>},
+};
 
 const Int4MmKernel all_int4_mm[] = {
     {"cuda_int4_mm", Needs::cuda, fits<Int4MmArgs>, run_cuda<Int4MmArgs, cuda::int4_mm, cuda::int4_mm_workspace_bytes>,
@@ -473,11 +505,11 @@ auto runnable(const Table& table) {
 
 }  // namespace
 
+std::vector<Fp8ScaledMmKernel> fp8_scaled_mm_kernels() { return runnable(all_fp8_scaled_mm); }
+std::vector<Fp8QuantizeKernel> fp8_quantize_kernels() { return runnable(all_fp8_quantize); }
 #ifndef TORCHAO_OPS_TEST_CUDA
 std::vector<Fp8MmKernel> fp8_mm_kernels() { return runnable(all_fp8_mm); }
 std::vector<Fp8MmKernel> fp8_dynamic_mm_kernels() { return runnable(all_fp8_dynamic_mm); }
-std::vector<Fp8ScaledMmKernel> fp8_scaled_mm_kernels() { return runnable(all_fp8_scaled_mm); }
-std::vector<Fp8QuantizeKernel> fp8_quantize_kernels() { return runnable(all_fp8_quantize); }
 std::vector<Fp8DequantizeKernel> fp8_dequantize_kernels() { return runnable(all_fp8_dequantize); }
 #endif
 std::vector<Int4MmKernel> int4_mm_kernels() { return runnable(all_int4_mm); }

@@ -20,7 +20,7 @@ Status gemm(const GemmArgs& args, const Context&) {
     for (int64_t n = 0; n < args.N; ++n) {
       double sum = args.bias == nullptr ? 0 : load_float(args.bias, args.type, n);
       for (int64_t k = 0; k < args.K; ++k) sum += x[static_cast<size_t>(k)] * w[static_cast<size_t>(n * args.K + k)];
-      store_float(static_cast<float>(sum), args.y, args.type, m * args.y_row_stride + n);
+      store_float(static_cast<float>(sum), args.y, args.y_is_f32 ? FloatType::f32 : args.type, m * args.y_row_stride + n);
     }
   }
   return Status::ok;

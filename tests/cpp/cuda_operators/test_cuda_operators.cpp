@@ -47,7 +47,7 @@ Status gemm(const GemmArgs& args, const Context& context) {
         sum += double{load_float(args.x, args.type, m * args.x_row_stride + k)} *
                load_float(args.w, args.type, args.w_is_transposed ? k * args.w_row_stride + n : n * args.w_row_stride + k);
       }
-      store_float(static_cast<float>(sum), args.y, args.type, m * args.y_row_stride + n);
+      store_float(static_cast<float>(sum), args.y, args.y_is_f32 ? FloatType::f32 : args.type, m * args.y_row_stride + n);
     }
   }
   return Status::ok;
