@@ -24,6 +24,10 @@ foreach(file prune compress decompress violation mm dynamic_mm mm_mma mm_mma_bf1
   list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/sparse24_${file}.cu)
 endforeach()
 
+foreach(file dequantize mm mm_mma mm_mma_bf16 mm_mma_f16 mm_simt mm_prefill)
+  list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/fp8_${file}.cu)
+endforeach()
+
 set(default_cuda AUTO)
 if(NOT "$ENV{TORCHAO_OPS_CUDA}" STREQUAL "")
   set(default_cuda "$ENV{TORCHAO_OPS_CUDA}")

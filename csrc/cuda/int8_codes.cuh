@@ -48,7 +48,9 @@ struct Int8 : RowGroups<int8::Weight> {
 
   static constexpr float operand_zero = 0;  // the code whose operand is 0
   static constexpr bool has_offsets = false;
-  static constexpr bool has_bitmask = false, has_row_scales = false, breaks_sums = false;
+  static constexpr bool has_bitmask = false, has_row_scales = false, sums_whole_rows = false, breaks_sums = false;
+  template <class Dot>
+  static constexpr float missing_factor = 1;  // the operand is the number
   static constexpr int64_t exact_k = int8_exact_k;
 
   // w = scale * operand.

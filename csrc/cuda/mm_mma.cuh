@@ -269,7 +269,7 @@ __device__ __forceinline__ void stage_x(const MmaArgs<Format>& args, int64_t m0,
 }
 
 // Scale and offset of each piece of the slab and each row of the block; zeros beyond the weight.
-template <class Format>
+template <class Format, class Dot>
 __device__ __forceinline__ void stage_parameters(const MmaArgs<Format>& args, int64_t n0, int first_chunk,
                                                  const MmaLayout& layout, uint8_t* parameters, int block_rows, int threads) {
   const typename Format::Weight& w = args.product.weight;
@@ -280,7 +280,7 @@ __device__ __forceinline__ void stage_parameters(const MmaArgs<Format>& args, in
     float2 value = make_float2(0, 0);
     if (n < w.N && k < w.K) {
       const int64_t group = Format::group_at(w, n, k);
-      value = make_float2(Format::scale(w, n, group), Format::offset(w, n, group));
+      value = make_float2(Format::scale(w, n, group) * Format::template missing_factor<Dot>, Format::offset(w, n, group));
     }
     *reinterpret_cast<float2*>(parameters + piece * layout.parameter_row + row * sizeof(float2)) = value;
   }
@@ -326,15 +326,15 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
 #pragma unroll
   for (int stage = 0; stage < shape.stages - 1; ++stage) copy(first + warp_k + stage * shape.warps_k, stage);
 
-  [[maybe_unused]] uint32_t broken = 0;  // bit i: the sums of row g + 8 * i are
-  Total sums[2][n_tiles][4] = {};        // of rows 0-15 and 16-31 of the warp, as mma lays them out
+  [[maybe_unused]] uint32_t breaks[4] = {};  // of row g + 8 * i: what this lane found of Format::broken_bits
+  Total sums[2][n_tiles][4] = {};            // of rows 0-15 and 16-31 of the warp, as mma lays them out
   int stage = 0;
   const int piece_mask = (1 << args.piece_shift) - 1;
   for (int slab = first; slab < last; slab += args.slab_chunks) {
     __syncthreads();  // the slab before is not needed any more
     stage_x<Format, Dot>(args, m0, rows, slab, layout, shared + layout.x, threads);
     if (scaling != Scaling::whole_row)
-      stage_parameters(args, n0, slab, layout, shared + layout.parameters, shape.block_rows(), threads);
+      stage_parameters<Format, Dot>(args, n0, slab, layout, shared + layout.parameters, shape.block_rows(), threads);
     __syncthreads();
 
     for (int chunk = warp_k; chunk < args.slab_chunks && slab + chunk < last; chunk += shape.warps_k) {
@@ -350,7 +350,7 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
 #pragma unroll
         for (int eight = 0; eight < 4; ++eight) {
           bits[eight] = read_bitmask<Format>(codes, g, eight, t) & looked_at;
-          if constexpr (Format::breaks_sums) broken |= Format::breaks(bits[eight]) != 0 ? 1u << eight : 0;
+          if constexpr (Format::breaks_sums) breaks[eight] |= Format::breaks(bits[eight]);
         }
       }
 #pragma unroll
@@ -366,11 +366,15 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
             Format::expand(hi, bits[2 * half + 1] >> 8 * step, dense_hi);
             Format::fragments(Dot{}, dense_lo, dense_hi, a[step][half]);
             if constexpr (Format::breaks_sums) {
-              broken |= Format::breaks(dense_lo) != 0 ? 1u << 2 * half : 0;
-              broken |= Format::breaks(dense_hi) != 0 ? 2u << 2 * half : 0;
+              breaks[2 * half] |= Format::breaks(Dot{}, dense_lo);
+              breaks[2 * half + 1] |= Format::breaks(Dot{}, dense_hi);
             }
           } else {
             Format::fragments(Dot{}, lo, hi, a[step][half]);
+            if constexpr (Format::breaks_sums) {
+              breaks[2 * half] |= Format::breaks(Dot{}, lo);
+              breaks[2 * half + 1] |= Format::breaks(Dot{}, hi);
+            }
           }
         }
       }
@@ -428,6 +432,9 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
   }
 
   if constexpr (Format::breaks_sums) {
+    uint32_t broken = 0;  // bit i: the sums of row g + 8 * i are
+#pragma unroll
+    for (int eight = 0; eight < 4; ++eight) broken |= (breaks[eight] & Format::broken_bits) != 0 ? 1u << eight : 0;
     broken |= __shfl_xor_sync(all_lanes, broken, 1);
     broken |= __shfl_xor_sync(all_lanes, broken, 2);
 #pragma unroll
@@ -450,7 +457,9 @@ __global__ void __launch_bounds__(mma_shapes[ShapeIndex].threads(), mma_shapes[S
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int m = 8 * tile + 2 * t + i % 2, row = 32 * warp_n + 16 * half + g + i / 2 * 8;
-        block_sums[(warp_k * shape.block_m() + m) * sum_row + row] = sums[half][tile][i];
+        Total sum = sums[half][tile][i];
+        if constexpr (scaling == Scaling::whole_row && !std::is_integral_v<Total>) sum *= Format::template missing_factor<Dot>;
+        block_sums[(warp_k * shape.block_m() + m) * sum_row + row] = sum;
       }
     }
   }
@@ -533,7 +542,7 @@ Status launch_mm_mma(MmaArgs<Format> args, const MmaPlan& plan, const Context& c
                   args.partial, static_cast<int>(plan.split.splits));
   };
   // Kernels are named only where a format can come to them: to name one is to compile it.
-  if constexpr (Format::has_row_scales || (!Format::has_offsets && std::is_same_v<Dot, Int8Dot>)) {
+  if constexpr (Format::has_row_scales || Format::sums_whole_rows || (!Format::has_offsets && std::is_same_v<Dot, Int8Dot>)) {
     if (Format::has_row_scales || (w.group_size >= w.K && w.K <= Format::exact_k)) {
       return launch_with(mm_mma_kernel<Format, Dot, ShapeIndex, Scaling::whole_row>,
                          mm_add_splits_kernel<true, Format, typename Dot::Sum>);
@@ -596,6 +605,16 @@ Status multiply_dynamic_mma(const MmArgs& mm, const typename Format::Weight& wei
   if (status != Status::ok) return status;
   return run_mm_mma<Format, Int8Dot>({mm, weight, x.scale}, x.q, x.row_bytes, x.rest,
                                      mma_plan_of<Format>(mm, weight, context.device), context);
+}
+
+// That of x rounded to an 8-bit float, as fp16.
+template <class Format>
+Status multiply_rounded_mma(const MmArgs& mm, const typename Format::Weight& weight, Float8Type type, const Context& context) {
+  const QuantizedX x = rounded_x(mm.M, weight.K, context.workspace);
+  const Status status = round_activations(mm, weight.K, type, x, context);
+  if (status != Status::ok) return status;
+  return run_mm_mma<Format, F16Dot>({mm, weight, x.scale}, x.q, x.row_bytes, x.rest,
+                                    mma_plan_of<Format>(mm, weight, context.device), context);
 }
 
 }  // namespace torchao_ops::cuda

@@ -143,4 +143,15 @@ Status run_dynamic_mm_simt(const MmArgs& mm, const typename Format::Weight& weig
   return launch_mm_simt<false>(product, rows, context);
 }
 
+// With x rounded to an 8-bit float into the workspace first.
+template <class Format>
+Status run_rounded_mm_simt(const MmArgs& mm, const typename Format::Weight& weight, Float8Type type, const Context& context) {
+  const QuantizedX x = rounded_x(mm.M, weight.K, context.workspace);
+  const Status status = round_activations(mm, weight.K, type, x, context);
+  if (status != Status::ok) return status;
+  const ExactRows<__half> rows{reinterpret_cast<const __half*>(x.q), x.row_bytes / static_cast<int64_t>(sizeof(__half)),
+                               weight.K};
+  return launch_mm_simt<false>(Product<Format>{mm, weight, x.scale}, rows, context);
+}
+
 }  // namespace torchao_ops::cuda

@@ -125,8 +125,10 @@ struct Nf4 {
 
   static constexpr float operand_zero = 0;
   static constexpr bool has_offsets = false;
-  static constexpr bool has_bitmask = false, has_row_scales = false, breaks_sums = false;
-  static constexpr int int8_factor = 1;  // there is no operand of 8 bits
+  static constexpr bool has_bitmask = false, has_row_scales = false, sums_whole_rows = false, breaks_sums = false;
+  template <class Dot>
+  static constexpr float missing_factor = 1;  // the operand is the number
+  static constexpr int int8_factor = 1;       // there is no operand of 8 bits
 
   // w = scale * operand. Double quantization is undone here, at each use: a code and two numbers that many blocks share are fewer bytes than absmax.
   __device__ static float scale(const Weight& w, int64_t, int64_t block) {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int threads = 256;
 
-// Where the quotients x / scale of an octet go: to int8, or to e4m3fn's numbers in fp16.
+// Where the quotients x / scale of an octet go: to int8, or to the numbers of an 8-bit float in fp16.
 struct ToInt8 {
   OctetOrder order;
   uint8_t* q;
@@ -32,16 +32,17 @@ struct ToInt8 {
         even_odd ? __byte_perm(codes[0], codes[1], 0x7531) : codes[1];
   }
 };
-struct ToE4m3fn {
+template <class Code>
+struct ToFloat8 {
   uint8_t* q;
   int64_t row_bytes;
 
-  static constexpr float largest = Float8E4m3fn::largest;
+  static constexpr float largest = Code::largest;
   __device__ __forceinline__ void store(int64_t m, int64_t octet, const float (&quotients)[8]) const {
     alignas(16) __half numbers[8];
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      Float8E4m3fn code;
+      Code code;
       from_float(quotients[i], &code);
       numbers[i] = round_to<__half>(to_float(code));
     }
@@ -97,8 +98,9 @@ Status quantize_activations(const MmArgs& mm, int64_t K, OctetOrder order, const
   return quantize_to(ToInt8{order, x.q, x.row_bytes}, mm, K, x.scale, context);
 }
 
-Status round_activations_to_e4m3fn(const MmArgs& mm, int64_t K, const QuantizedX& x, const Context& context) {
-  return quantize_to(ToE4m3fn{x.q, x.row_bytes}, mm, K, x.scale, context);
+Status round_activations(const MmArgs& mm, int64_t K, Float8Type type, const QuantizedX& x, const Context& context) {
+  return type == Float8Type::e4m3fn ? quantize_to(ToFloat8<Float8E4m3fn>{x.q, x.row_bytes}, mm, K, x.scale, context)
+                                    : quantize_to(ToFloat8<Float8E5m2>{x.q, x.row_bytes}, mm, K, x.scale, context);
 }
 
 }  // namespace torchao_ops::cuda

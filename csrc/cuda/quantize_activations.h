@@ -1,9 +1,10 @@
-// x per row to int8, for products with integer dots, or to the numbers of e4m3fn.
+// x per row to int8, for products with integer dots, or to the numbers of an 8-bit float.
 #pragma once
 
 #include <cstdint>
 
 #include "csrc/cuda/device.h"
+#include "csrc/spec/float8.h"
 #include "csrc/spec/formats.h"
 #include "csrc/spec/mm.h"
 
@@ -45,7 +46,10 @@ struct QuantizedX {
 // scale[m] = max|x[m]| / 127 in fp32, q = clamp(round_half_even(x / scale), -127, 127). For a row with NaN or Inf, and for one whose scale underflows to 0
 // though the row is not zero: scale NaN and zeros.
 Status quantize_activations(const MmArgs& mm, int64_t K, OctetOrder order, const QuantizedX& x, const Context& context);
-// The same with scale[m] = max|x[m]| / 448 and q = x / scale rounded to e4m3fn, as fp16, which has all of its numbers.
-Status round_activations_to_e4m3fn(const MmArgs& mm, int64_t K, const QuantizedX& x, const Context& context);
+// The same with scale[m] = max|x[m]| / the type's largest number and q = x / scale rounded to the type, as fp16, which has all numbers of either type.
+Status round_activations(const MmArgs& mm, int64_t K, Float8Type type, const QuantizedX& x, const Context& context);
+// Where they are, and how large that is.
+inline QuantizedX rounded_x(int64_t M, int64_t K, void* workspace) { return {M, K, workspace, 2}; }
+constexpr int64_t rounded_x_bytes(int64_t M, int64_t K) { return QuantizedX::bytes(M, K, 2); }
 
 }  // namespace torchao_ops::cuda

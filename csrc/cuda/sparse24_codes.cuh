@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "csrc/cuda/elements.cuh"
+#include "csrc/cuda/fp8_codes.cuh"
 #include "csrc/cuda/int8_codes.cuh"
 #include "csrc/cuda/mm_dot.cuh"
 #include "csrc/cuda/ptx.cuh"
@@ -64,7 +65,9 @@ struct Sparse24 : RowGroups<sparse24::Weight> {
 
   static constexpr float operand_zero = 0;
   static constexpr bool has_offsets = false;
-  static constexpr bool has_bitmask = true, has_row_scales = true;
+  static constexpr bool has_bitmask = true, has_row_scales = true, sums_whole_rows = false;
+  template <class Dot>
+  static constexpr float missing_factor = 1;
   // A quad that keeps too many is no number, and integers have no NaN.
   static constexpr bool breaks_sums = true;
   static constexpr int64_t exact_k = sparse24_exact_k;
@@ -171,8 +174,12 @@ struct Sparse24Bytes : Sparse24 {
   }
   __device__ __forceinline__ static void order_octet(const uint32_t (&in)[4], uint32_t (&out)[4]) { Int8::order_octet(in, out); }
   // Not 0 where something breaks sums: among the bits of four octets, and in a dense octet.
+  static constexpr uint32_t broken_bits = ~0u;
   __device__ __forceinline__ static uint32_t breaks(uint32_t bits) { return quads_with_too_many(bits); }
-  __device__ __forceinline__ static uint32_t breaks(const uint32_t (&)[2]) { return 0; }
+  template <class Dot>
+  __device__ __forceinline__ static uint32_t breaks(Dot, const uint32_t (&)[2]) {
+    return 0;
+  }
 };
 
 template <>
@@ -186,25 +193,19 @@ struct Sparse24Of<int8_t> : Sparse24Bytes {
 
 template <>
 struct Sparse24Of<Float8E4m3fn> : Sparse24Bytes {
-  template <class Dot>
-  __device__ __forceinline__ static void fragments(Dot, const uint32_t (&lo)[2], const uint32_t (&hi)[2], uint32_t (&a)[2][4]) {
-    pairs_of_bytes<Sparse24Of, typename Dot::Element>(lo, hi, a);
-  }
-  // NaN has all bits but the sign; its operand is a number.
-  using Sparse24Bytes::breaks;
-  __device__ __forceinline__ static uint32_t breaks(const uint32_t (&dense)[2]) {
-    return (((dense[0] & 0x7f7f7f7fu) + 0x01010101u) | ((dense[1] & 0x7f7f7f7fu) + 0x01010101u)) & 0x80808080u;
-  }
+  using Dense = Fp8<Float8E4m3fn>;
 
-  // Bytes 0 and 2 of a word: exponent and mantissa moved to their place, where the exponent is too small by what the biases differ in; the product repairs
-  // it, subnormal numbers included. Exact.
-  __device__ __forceinline__ static uint32_t pair(__half, uint32_t word) {
-    const uint32_t magnitudes = word << 7 & 0x3f803f80u;
-    return multiply_pairs<__half>(ptx::and_or(word << 8, 0x80008000u, magnitudes), 0x5c005c00u);  // 2^8
+  template <class Dot>
+  static constexpr float missing_factor = Dense::missing_factor<Dot>;
+  template <class Dot>
+  __device__ __forceinline__ static void fragments(Dot dot, const uint32_t (&lo)[2], const uint32_t (&hi)[2],
+                                                   uint32_t (&a)[2][4]) {
+    Dense::fragments(dot, lo, hi, a);
   }
-  __device__ __forceinline__ static uint32_t pair(__nv_bfloat16, uint32_t word) {
-    const uint32_t magnitudes = word << 4 & 0x07f007f0u;
-    return multiply_pairs<__nv_bfloat16>(ptx::and_or(word << 8, 0x80008000u, magnitudes), 0x7b807b80u);  // 2^120
+  using Sparse24Bytes::breaks;
+  template <class Dot>
+  __device__ __forceinline__ static uint32_t breaks(Dot dot, const uint32_t (&dense)[2]) {
+    return Dense::breaks(dot, dense) & Dense::broken_bits;
   }
 };
 

@@ -39,16 +39,6 @@ int64_t partial_bytes(const Sparse24MmArgs& args, const Device& device) {
   });
 }
 
-// x rounded to e4m3fn's numbers, which fp16 has as well, into the workspace first.
-Status multiply_e4m3fn(const MmArgs& mm, const sparse24::Weight& weight, const Context& context) {
-  using Format = Sparse24Of<Float8E4m3fn>;
-  const QuantizedX x(mm.M, weight.K, context.workspace, sizeof(__half));
-  const Status status = round_activations_to_e4m3fn(mm, weight.K, x, context);
-  if (status != Status::ok) return status;
-  return run_mm_mma<Format, F16Dot>({mm, weight, x.scale}, x.q, x.row_bytes, x.rest,
-                                    mma_plan_of<Format>(mm, weight, context.device), context);
-}
-
 }  // namespace
 
 bool supports_sparse24_mm_mma(const Sparse24MmArgs& args) {
@@ -70,14 +60,15 @@ bool supports_sparse24_dynamic_mm_mma(const Sparse24MmArgs& args) {
 }
 int64_t sparse24_dynamic_mm_mma_workspace_bytes(const Sparse24MmArgs& args, const Device& device) {
   const bool is_int8 = args.weight.value_type == sparse24::ValueType::int8;
-  return QuantizedX::bytes(args.mm.M, args.weight.K, is_int8 ? 1 : sizeof(__half)) + partial_bytes(args, device);
+  return (is_int8 ? QuantizedX::bytes(args.mm.M, args.weight.K) : rounded_x_bytes(args.mm.M, args.weight.K)) +
+         partial_bytes(args, device);
 }
 Status sparse24_dynamic_mm_mma(const Sparse24MmArgs& args, const Context& context) {
   const Status status = sparse24_find_violation(args.weight, args.violation, context);
   if (status != Status::ok) return status;
   return args.weight.value_type == sparse24::ValueType::int8
              ? multiply_dynamic_mma<Sparse24Of<int8_t>>(args.mm, args.weight, context)
-             : multiply_e4m3fn(args.mm, args.weight, context);
+             : multiply_rounded_mma<Sparse24Of<Float8E4m3fn>>(args.mm, args.weight, Float8Type::e4m3fn, context);
 }
 
 }  // namespace torchao_ops::cuda

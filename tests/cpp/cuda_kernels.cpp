@@ -21,6 +21,14 @@ Operand array(Field& field, Role role, int64_t elements, int64_t element_bytes) 
   return matrix(field, role, 1, elements, elements, element_bytes);
 }
 
+std::vector<Operand> operands_of(fp8::Weight& w) {
+  const int64_t blocks = ceil_div(w.N, w.row_block), G = group_count(w.K, w.group_size), bytes = size_of(w.scale_type);
+  // Scales of a row or of a column are adjacent.
+  return {matrix(w.codes, Role::input, w.N, w.K, w.row_stride, 1),
+          w.scale_column_stride == 1 ? matrix(w.scale, Role::input, blocks, G, w.scale_row_stride, bytes)
+                                     : matrix(w.scale, Role::input, G, blocks, w.scale_column_stride, bytes)};
+}
+
 std::vector<Operand> operands_of(int4::Weight& w) {
   const int64_t G = group_count(w.K, w.group_size);
   return {matrix(w.packed, Role::input, w.N, int4::packed_columns(w.K), w.packed_row_stride, 1),
@@ -86,6 +94,7 @@ std::vector<Operand> operands_of_dequantize(Args& args) {
 }  // namespace
 
 std::vector<Operand> operands_of(Fp8MmArgs& args) { return operands_of_product(args); }
+std::vector<Operand> operands_of(Fp8DequantizeArgs& args) { return operands_of_dequantize(args); }
 std::vector<Operand> operands_of(Int4MmArgs& args) { return operands_of_product(args); }
 std::vector<Operand> operands_of(Int8MmArgs& args) { return operands_of_product(args); }
 std::vector<Operand> operands_of(Int4DequantizeArgs& args) { return operands_of_dequantize(args); }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "csrc/spec/fp8_dequantize.h"
 #include "csrc/spec/fp8_mm.h"
 #include "csrc/spec/fp8_quantize.h"
 #include "csrc/spec/fp8_scaled_mm.h"
@@ -37,6 +38,7 @@ struct Operand {
 
 // The weight first. A new operator needs one of these and its lines in kernels.cpp.
 std::vector<Operand> operands_of(Fp8MmArgs& args);
+std::vector<Operand> operands_of(Fp8DequantizeArgs& args);
 std::vector<Operand> operands_of(Fp8ScaledMmArgs& args);
 std::vector<Operand> operands_of(Fp8QuantizeArgs& args);
 std::vector<Operand> operands_of(Int4MmArgs& args);

@@ -4,6 +4,11 @@
 
 #include "csrc/spec/batch_invariant.h"
 #ifdef TORCHAO_OPS_TEST_CUDA
+#include "csrc/cuda/fp8_dequantize.h"
+#include "csrc/cuda/fp8_mm.h"
+#include "csrc/cuda/fp8_mm_mma.h"
+#include "csrc/cuda/fp8_mm_prefill.h"
+#include "csrc/cuda/fp8_mm_simt.h"
 #include "csrc/cuda/fp8_quantize.h"
 #include "csrc/cuda/fp8_scaled_mm.h"
 #include "csrc/cuda/gemm.h"
@@ -122,6 +127,28 @@ const Fp8ScaledMmKernel all_fp8_scaled_mm[] = {
 const Fp8QuantizeKernel all_fp8_quantize[] = {
     {"cuda_fp8_quantize", Needs::cuda, fits<Fp8QuantizeArgs>,
      run_cuda<Fp8QuantizeArgs, cuda::fp8_quantize, cuda::fp8_quantize_workspace_bytes>},
+};
+
+const Fp8MmKernel all_fp8_mm[] = {
+    {"cuda_fp8_mm", Needs::cuda, fits<Fp8MmArgs>, run_cuda<Fp8MmArgs, cuda::fp8_mm, cuda::fp8_mm_workspace_bytes>,
+     batch_invariant()},
+    {"cuda_fp8_mm_mma", Needs::cuda, fits_and<Fp8MmArgs, cuda::supports_fp8_mm_mma>,
+     run_cuda<Fp8MmArgs, cuda::fp8_mm_mma, cuda::fp8_mm_mma_workspace_bytes>, batch_invariant()},
+    {"cuda_fp8_mm_simt", Needs::cuda, fits<Fp8MmArgs>, run_cuda<Fp8MmArgs, cuda::fp8_mm_simt, cuda::fp8_mm_simt_workspace_bytes>},
+    {"cuda_fp8_mm_prefill", Needs::cuda, fits_prefill<Fp8MmArgs>,
+     run_cuda<Fp8MmArgs, cuda::fp8_mm_prefill, cuda::fp8_mm_prefill_workspace_bytes>, false},
+};
+
+const Fp8MmKernel all_fp8_dynamic_mm[] = {
+    {"cuda_fp8_dynamic_mm_mma", Needs::cuda, fits_and<Fp8MmArgs, cuda::supports_fp8_dynamic_mm_mma>,
+     run_cuda<Fp8MmArgs, cuda::fp8_dynamic_mm_mma, cuda::fp8_dynamic_mm_mma_workspace_bytes>, batch_invariant()},
+    {"cuda_fp8_dynamic_mm_simt", Needs::cuda, fits<Fp8MmArgs>,
+     run_cuda<Fp8MmArgs, cuda::fp8_dynamic_mm_simt, cuda::fp8_dynamic_mm_simt_workspace_bytes>},
+};
+
+const Fp8DequantizeKernel all_fp8_dequantize[] = {
+    {"cuda_fp8_dequantize", Needs::cuda, fits<Fp8DequantizeArgs>,
+     run_cuda<Fp8DequantizeArgs, cuda::fp8_dequantize, no_workspace>},
 };
 
 const Int4MmKernel all_int4_mm[] = {
@@ -505,13 +532,11 @@ auto runnable(const Table& table) {
 
 }  // namespace
 
-std::vector<Fp8ScaledMmKernel> fp8_scaled_mm_kernels() { return runnable(all_fp8_scaled_mm); }
-std::vector<Fp8QuantizeKernel> fp8_quantize_kernels() { return runnable(all_fp8_quantize); }
-#ifndef TORCHAO_OPS_TEST_CUDA
 std::vector<Fp8MmKernel> fp8_mm_kernels() { return runnable(all_fp8_mm); }
 std::vector<Fp8MmKernel> fp8_dynamic_mm_kernels() { return runnable(all_fp8_dynamic_mm); }
+std::vector<Fp8ScaledMmKernel> fp8_scaled_mm_kernels() { return runnable(all_fp8_scaled_mm); }
+std::vector<Fp8QuantizeKernel> fp8_quantize_kernels() { return runnable(all_fp8_quantize); }
 std::vector<Fp8DequantizeKernel> fp8_dequantize_kernels() { return runnable(all_fp8_dequantize); }
-#endif
 std::vector<Int4MmKernel> int4_mm_kernels() { return runnable(all_int4_mm); }
 std::vector<Int4MmKernel> int4_dynamic_mm_kernels() { return runnable(all_int4_dynamic_mm); }
 std::vector<Int4QuantizeKernel> int4_quantize_kernels() { return runnable(all_int4_quantize); }
