@@ -8,9 +8,6 @@
 
 set(TORCHAO_OPS_CUDA_SOURCES csrc/cuda/cusparselt.cpp csrc/cuda/device.cu csrc/cuda/gemm.cpp csrc/cuda/int8_dynamic_mm_prefill.cu csrc/cuda/mm_mma.cpp
   csrc/cuda/quantize_activations.cu)
-foreach(file quantize product scaled_mm)
-  list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/fp8_${file}.cu)
-endforeach()
 foreach(format int4 int8)
   foreach(file quantize dequantize mm dynamic_mm mm_mma mm_mma_bf16 mm_mma_f16 mm_mma_int8 mm_simt mm_prefill)
     list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/${format}_${file}.cu)
@@ -23,8 +20,7 @@ foreach(file prune compress decompress violation mm dynamic_mm mm_mma mm_mma_bf1
     cusparselt)
   list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/sparse24_${file}.cu)
 endforeach()
-
-foreach(file dequantize mm mm_mma mm_mma_bf16 mm_mma_f16 mm_simt mm_prefill)
+foreach(file quantize dequantize mm dynamic_mm dynamic_mm_prefill scaled_mm product mm_mma mm_mma_bf16 mm_mma_f16 mm_simt mm_prefill)
   list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/fp8_${file}.cu)
 endforeach()
 

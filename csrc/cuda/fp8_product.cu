@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "csrc/cuda/elements.cuh"
+#include "csrc/cuda/fp8_dequantize.h"
 #include "csrc/cuda/gemm.h"
 #include "csrc/cuda/launch.cuh"
 
@@ -64,24 +65,15 @@ __global__ void __launch_bounds__(matrix_threads)
   });
 }
 
-// The numbers in bf16, or the values in fp32.
-template <class T>
-__global__ void __launch_bounds__(matrix_threads) fp8_dequantize_part_kernel(Part part, T* out) {
+// The numbers in bf16.
+__global__ void __launch_bounds__(matrix_threads) fp8_numbers_kernel(Part part, __nv_bfloat16* out) {
   const fp8::Weight& w = part.w;
   for_each_in_matrix(part.rows, ceil_div(w.K, 8), [&](int64_t row, int64_t octet) {
-    const int64_t n = part.first + row, first = 8 * octet;
-    const uint64_t codes = load_int8_octet(w.row(n), first, w.K);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const int64_t k = first + i;
-      if (k >= w.K) break;
+    const int64_t n = part.first + row, k = 8 * octet;
+    const uint64_t codes = load_int8_octet(w.row(n), k, w.K);
+    for (int i = 0; i < 8 && k + i < w.K; ++i) {
       const uint8_t code = static_cast<uint8_t>(codes >> 8 * i);
-      const float number = load_float8(&code, w.type, 0);
-      if constexpr (std::is_same_v<T, float>) {
-        out[row * w.K + k] = number * scale_of(w, n, group_of(k, w.group_size));
-      } else {
-        out[row * w.K + k] = round_to<T>(number);
-      }
+      out[row * w.K + k + i] = round_to<__nv_bfloat16>(load_float8(&code, w.type, 0));
     }
   });
 }
@@ -145,8 +137,9 @@ Operand operand_of(const fp8::Weight& w, Way way, Fp8GemmScaling scaling, int64_
   if (way != Way::fp8) return operand;
   operand.row_multiple = row_multiple;
   operand.columns = multiple(w.K, fp8_gemm_k_multiple);
-  const int64_t address = static_cast<int64_t>(reinterpret_cast<uintptr_t>(w.codes));
-  operand.in_place = w.N % row_multiple == 0 && operand.columns == w.K && (address | (w.N == 1 ? 0 : w.row_stride)) % 16 == 0;
+  // Only what lies as a contiguous tensor does, so that cuBLASLt is asked the same for a copy of it and gives the same bits.
+  operand.in_place = w.N % row_multiple == 0 && operand.columns == w.K && (w.N == 1 || w.row_stride == w.K) &&
+                     reinterpret_cast<uintptr_t>(w.codes) % workspace_alignment == 0;
   return operand;
 }
 
@@ -219,12 +212,9 @@ Status prepare(const Operand& operand, int64_t first, int64_t count, uint8_t* ma
     case Way::fp8:
       if (!operand.in_place) run("fp8_pad_kernel", fp8_pad_kernel, part.padded_rows, octets, matrix);
       break;
-    case Way::bf16:
-      run("fp8_dequantize_part_kernel", fp8_dequantize_part_kernel<__nv_bfloat16>, count, octets,
-          reinterpret_cast<__nv_bfloat16*>(matrix));
-      break;
+    case Way::bf16: run("fp8_numbers_kernel", fp8_numbers_kernel, count, octets, reinterpret_cast<__nv_bfloat16*>(matrix)); break;
     case Way::f32:
-      run("fp8_dequantize_part_kernel", fp8_dequantize_part_kernel<float>, count, octets, reinterpret_cast<float*>(matrix));
+      status = fp8_dequantize_part({operand.w, matrix, FloatType::f32}, {first, count, 0, operand.w.K}, context);
       break;
   }
   if (operand.scaling == Fp8GemmScaling::group) {

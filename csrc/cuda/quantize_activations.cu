@@ -11,7 +11,7 @@ namespace {
 
 constexpr int threads = 256;
 
-// Where the quotients x / scale of an octet go: to int8, or to the numbers of an 8-bit float in fp16.
+// Where the quotients x / scale of an octet go: to int8, to an 8-bit float, or to its numbers in fp16.
 struct ToInt8 {
   OctetOrder order;
   uint8_t* q;
@@ -30,6 +30,19 @@ struct ToInt8 {
     *reinterpret_cast<uint32_t*>(step) = even_odd ? __byte_perm(codes[0], codes[1], 0x6420) : codes[0];
     *reinterpret_cast<uint32_t*>(step + (order == OctetOrder::natural ? 4 : 16)) =
         even_odd ? __byte_perm(codes[0], codes[1], 0x7531) : codes[1];
+  }
+};
+template <class Code>
+struct ToFloat8Codes {
+  uint8_t* q;
+  int64_t row_bytes;
+
+  static constexpr float largest = Code::largest;
+  __device__ __forceinline__ void store(int64_t m, int64_t octet, const float (&quotients)[8]) const {
+    alignas(8) Code codes[8];
+#pragma unroll
+    for (int i = 0; i < 8; ++i) from_float(quotients[i], &codes[i]);
+    *reinterpret_cast<uint2*>(q + m * row_bytes + 8 * octet) = *reinterpret_cast<const uint2*>(codes);
   }
 };
 template <class Code>
@@ -101,6 +114,11 @@ Status quantize_activations(const MmArgs& mm, int64_t K, OctetOrder order, const
 Status round_activations(const MmArgs& mm, int64_t K, Float8Type type, const QuantizedX& x, const Context& context) {
   return type == Float8Type::e4m3fn ? quantize_to(ToFloat8<Float8E4m3fn>{x.q, x.row_bytes}, mm, K, x.scale, context)
                                     : quantize_to(ToFloat8<Float8E5m2>{x.q, x.row_bytes}, mm, K, x.scale, context);
+}
+
+Status round_activations_to_codes(const MmArgs& mm, int64_t K, Float8Type type, const QuantizedX& x, const Context& context) {
+  return type == Float8Type::e4m3fn ? quantize_to(ToFloat8Codes<Float8E4m3fn>{x.q, x.row_bytes}, mm, K, x.scale, context)
+                                    : quantize_to(ToFloat8Codes<Float8E5m2>{x.q, x.row_bytes}, mm, K, x.scale, context);
 }
 
 }  // namespace torchao_ops::cuda

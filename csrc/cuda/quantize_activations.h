@@ -51,5 +51,7 @@ Status round_activations(const MmArgs& mm, int64_t K, Float8Type type, const Qua
 // Where they are, and how large that is.
 inline QuantizedX rounded_x(int64_t M, int64_t K, void* workspace) { return {M, K, workspace, 2}; }
 constexpr int64_t rounded_x_bytes(int64_t M, int64_t K) { return QuantizedX::bytes(M, K, 2); }
+// The same as codes of the type, in the order of x.
+Status round_activations_to_codes(const MmArgs& mm, int64_t K, Float8Type type, const QuantizedX& x, const Context& context);
 
 }  // namespace torchao_ops::cuda

@@ -41,14 +41,6 @@ std::vector<Operand> operands_of(int8::Weight& w) {
           matrix(w.scale, Role::input, w.N, group_count(w.K, w.group_size), w.scale_row_stride, size_of(w.scale_type))};
 }
 
-std::vector<Operand> operands_of(fp8::Weight& w) {
-  const int64_t blocks = ceil_div(w.N, w.row_block), G = group_count(w.K, w.group_size), scale_bytes = size_of(w.scale_type);
-  return {matrix(w.codes, Role::input, w.N, w.K, w.row_stride, 1),
-          w.scale_row_stride == 1 && w.scale_column_stride > 1  // scales of a column are adjacent
-              ? matrix(w.scale, Role::input, G, blocks, w.scale_column_stride, scale_bytes)
-              : matrix(w.scale, Role::input, blocks, G, w.scale_row_stride, scale_bytes)};
-}
-
 std::vector<Operand> operands_of(nf4::Weight& w) {
   const int64_t blocks = ceil_div(w.N * w.K, w.group_size);
   std::vector<Operand> operands{array(w.packed, Role::input, nf4::packed_bytes(w.N * w.K), 1)};

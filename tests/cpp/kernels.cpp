@@ -5,6 +5,8 @@
 #include "csrc/spec/batch_invariant.h"
 #ifdef TORCHAO_OPS_TEST_CUDA
 #include "csrc/cuda/fp8_dequantize.h"
+#include "csrc/cuda/fp8_dynamic_mm.h"
+#include "csrc/cuda/fp8_dynamic_mm_prefill.h"
 #include "csrc/cuda/fp8_mm.h"
 #include "csrc/cuda/fp8_mm_mma.h"
 #include "csrc/cuda/fp8_mm_prefill.h"
@@ -139,7 +141,23 @@ const Fp8MmKernel all_fp8_mm[] = {
      run_cuda<Fp8MmArgs, cuda::fp8_mm_prefill, cuda::fp8_mm_prefill_workspace_bytes>, false},
 };
 
+bool fits_fp8_dynamic_mm_prefill(const Fp8MmArgs& args) {
+  return fits_prefill(args) && cuda::supports_fp8_dynamic_mm_prefill(args, test_context().device);
+}
+// With one scale a row.
+bool fits_fp8_dynamic_mm_prefill_8_0(const Fp8MmArgs& args) {
+  return fits_prefill(args) && args.weight.group_size >= args.weight.K;
+}
+
 const Fp8MmKernel all_fp8_dynamic_mm[] = {
+    {"cuda_fp8_dynamic_mm", Needs::cuda, fits<Fp8MmArgs>,
+     run_cuda<Fp8MmArgs, cuda::fp8_dynamic_mm, cuda::fp8_dynamic_mm_workspace_bytes>, batch_invariant()},
+    {"cuda_fp8_dynamic_mm_prefill", Needs::cuda, fits_fp8_dynamic_mm_prefill,
+     run_cuda<Fp8MmArgs, cuda::fp8_dynamic_mm_prefill, cuda::fp8_dynamic_mm_prefill_workspace_bytes>, false},
+    {"cuda_fp8_dynamic_mm_prefill_8_0", Needs::cuda, fits_fp8_dynamic_mm_prefill_8_0,
+     run_cuda<Fp8MmArgs, run_on_older<Fp8MmArgs, cuda::fp8_dynamic_mm_prefill>,
+              workspace_bytes_on_older<Fp8MmArgs, cuda::fp8_dynamic_mm_prefill_workspace_bytes>>,
+     false},
     {"cuda_fp8_dynamic_mm_mma", Needs::cuda, fits_and<Fp8MmArgs, cuda::supports_fp8_dynamic_mm_mma>,
      run_cuda<Fp8MmArgs, cuda::fp8_dynamic_mm_mma, cuda::fp8_dynamic_mm_mma_workspace_bytes>, batch_invariant()},
     {"cuda_fp8_dynamic_mm_simt", Needs::cuda, fits<Fp8MmArgs>,

@@ -121,9 +121,18 @@ TEST_F(Fp8ScaledMm, EachPairOfGranularities) {
   const Granularity all[] = {{fp8::all, fp8::all}, {1, fp8::all}, {fp8::block, fp8::block}, {1, fp8::block}};
   for (const Granularity& of_a : all) {
     for (const Granularity& of_b : all) {
-      for (const int64_t M : {1, 140}) {
-        MmCase b = with_random_types({M, 150, 300, of_b.group_size}, random_),
-               a = with_random_types({0, M, 300, of_a.group_size}, random_);
+      struct Size {
+        int64_t M, N, K;
+        bool aligned;  // rows, to 16 bytes
+      };
+      for (const Size& size : {Size{1, 150, 300, false}, Size{140, 150, 300, false}, Size{132, 160, 256, true}}) {
+        MmCase b = with_random_types({size.M, size.N, size.K, of_b.group_size}, random_),
+               a = with_random_types({0, size.M, size.K, of_a.group_size}, random_);
+        for (MmCase* c : {&a, &b}) {
+          if (!size.aligned) continue;
+          c->row_padding = 0;
+          c->placement = Placement::starts_at_guard;
+        }
         a.row_block = of_a.row_block;
         b.row_block = of_b.row_block;
         a.bias_type.reset();
