@@ -77,6 +77,9 @@ Tensor op_sparse24_dynamic_mm(const Tensor& x, const Tensor& values, const Tenso
 // The same on CUDA. In a library that was built without CUDA they throw.
 namespace cuda {
 
+Tensor op_fp8_dequantize(const Tensor& input, const Tensor& scale, std::optional<ScalarType> dtype);
+Tensor op_fp8_mm(const Tensor& x, const Tensor& weight, const Tensor& weight_scale, const std::optional<Tensor>& bias);
+
 std::tuple<Tensor, Tensor, Tensor> op_int4_quantize(const Tensor& weight, int64_t group_size, bool symmetric);
 Tensor op_int4_dequantize(const Tensor& weight_packed, const Tensor& weight_scale, const std::optional<Tensor>& weight_zero_point,
                           int64_t group_size, int64_t in_features, std::optional<ScalarType> dtype);

@@ -25,6 +25,9 @@ CODES = "csrc/cuda/int4_codes.cuh"
 SPARSE24 = "csrc/cuda/sparse24_codes.cuh"
 SPARSE24_BF16 = "csrc/cuda/sparse24_mm_mma_bf16.cu"
 SPARSE24_INT8 = "csrc/cuda/sparse24_mm_mma_int8.cu"
+FP8 = "csrc/cuda/fp8_codes.cuh"
+FP8_BF16 = "csrc/cuda/fp8_mm_mma_bf16.cu"
+FP8_F16 = "csrc/cuda/fp8_mm_mma_f16.cu"
 QUANTIZE = "csrc/cuda/quantize_activations.cu"
 SECONDS_PER_RUN = 60
 
@@ -289,6 +292,33 @@ MUTANTS = [
         "",
         {"release": WRONG_VALUE},
         "*AreSeen/Sparse24Int8",
+    ),
+    Mutant(
+        "a scale lacks the power of two that the operand lacks",
+        MMA,
+        FP8_F16,
+        "Format::scale(w, n, group) * Format::template missing_factor<Dot>",
+        "Format::scale(w, n, group)",
+        {"release": WRONG_VALUE},
+        "*FewRows/Fp8E4m3fn",
+    ),
+    Mutant(
+        "so does the sum of a row",
+        MMA,
+        FP8_F16,
+        "sum *= Format::template missing_factor<Dot>;",
+        "",
+        {"release": WRONG_VALUE},
+        "*Rows/Fp8E4m3fn",
+    ),
+    Mutant(
+        "an infinite number of the high half of an octet is not seen",
+        FP8,
+        FP8_BF16,
+        " | ((octet[1] + lacking) ^ octet[1])",
+        "",
+        {"release": WRONG_VALUE},
+        "*WhatIsNotFiniteIsSeen",
     ),
     Mutant(
         "magnitudes of a row are compared before all are there",

@@ -7,8 +7,10 @@
 #include <cmath>
 #include <string>
 
+#include "csrc/cuda/fp8_mm_mma.h"
 #include "csrc/cuda/int4_mm_mma.h"
 #include "csrc/cuda/sparse24_mm_mma.h"
+#include "tests/cpp/fp8_problem.h"
 #include "tests/cpp/int4_problem.h"
 #include "tests/cpp/sparse24_problem.h"
 
@@ -73,6 +75,28 @@ void expect_exact_int4(const Operator& op, MmCase c, Random& random) {
   }
 }
 
+// One scale for each row, or for pieces.
+template <bool dynamic>
+Status run_fp8(const Fp8MmArgs& args, const Parallel& parallel) {
+  if (dynamic) {
+    return run<Fp8MmArgs, cuda::fp8_dynamic_mm_mma, cuda::fp8_dynamic_mm_mma_workspace_bytes, cuda::supports_fp8_dynamic_mm_mma>(
+        args, parallel);
+  }
+  return run<Fp8MmArgs, cuda::fp8_mm_mma, cuda::fp8_mm_mma_workspace_bytes, cuda::supports_fp8_mm_mma>(args, parallel);
+}
+MmCase fp8_case(MmCase c, Float8Type type) {
+  c.float8_type = type;
+  c.row_block = c.M % 2 == 0 ? 1 : fp8::block;
+  if (c.M % 3 == 0) c.group_size = fp8::all;
+  return c;
+}
+template <bool dynamic, Float8Type type>
+void expect_exact_fp8(const Operator& op, MmCase c, Random& random) {
+  Fp8Problem problem(fp8_case(c, type));
+  problem.fill_exact(random, dynamic);
+  expect_reference(op.name, run_fp8<dynamic>, dynamic ? fp8_dynamic_mm_ref : fp8_mm_ref, problem);
+}
+
 // Rows of a bitmask are multiples of 4 bytes, and their last byte has bits beyond K.
 template <bool dynamic>
 Status run_sparse24(const Sparse24MmArgs& args, const Parallel& parallel) {
@@ -97,6 +121,8 @@ void expect_exact_sparse24(const Operator& op, MmCase c, Random& random) {
 
 const Operator operators[] = {{"Bf16", expect_exact_int4<false>},
                               {"Int8", expect_exact_int4<true>},
+                              {"Fp8E4m3fn", expect_exact_fp8<true, Float8Type::e4m3fn>},
+                              {"Fp8E5m2Bf16", expect_exact_fp8<false, Float8Type::e5m2>},
                               {"Sparse24Bf16", expect_exact_sparse24<false, sparse24::ValueType::bf16>},
                               {"Sparse24Int8", expect_exact_sparse24<true, sparse24::ValueType::int8>},
                               {"Sparse24E4m3fn", expect_exact_sparse24<true, sparse24::ValueType::e4m3fn>}};
@@ -150,7 +176,27 @@ TEST_P(Violations, AreSeen) {
   expect_reference(GetParam().name, dynamic ? run_sparse24<true> : run_sparse24<false>,
                    dynamic ? sparse24_dynamic_mm_ref : sparse24_mm_ref, problem);
 }
-INSTANTIATE_TEST_SUITE_P(Operators, Violations, testing::ValuesIn(operators + 2, operators + 5),
+// A number that is not finite, wherever it is: its column is NaN, or Inf, whichever lane, warp and split sees it.
+TEST(Fp8, WhatIsNotFiniteIsSeen) {
+  multiprocessors = 132;
+  Random random(0);
+  for (const Float8Type type : {Float8Type::e4m3fn, Float8Type::e5m2}) {
+    for (const int64_t group_size : {int64_t{128}, fp8::all}) {
+      MmCase c{3, 40, 2048, group_size};
+      c.x_type = c.scale_type = FloatType::bf16;
+      c.float8_type = type;
+      Fp8Problem problem(c);
+      problem.fill_exact(random, false);
+      for (int64_t n = 0; n < c.N; n += 2) {
+        problem.set_byte(n, 101 * n % c.K, type == Float8Type::e5m2 && n % 4 == 0 ? 0xfc : 0x7f);
+        for (int64_t m = 0; m < c.M; ++m) problem.set_x(m, 101 * n % c.K, 1);
+      }
+      expect_reference("Fp8", run_fp8<false>, fp8_mm_ref, problem);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Operators, Violations, testing::ValuesIn(operators + 4, operators + 7),
                          [](const testing::TestParamInfo<Operator>& info) { return info.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(Operators, MmMma, testing::ValuesIn(operators),

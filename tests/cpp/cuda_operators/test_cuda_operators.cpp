@@ -73,6 +73,12 @@ Tensors int8_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
   return {at::randn({M, K}).to(dtype), at::randint(-128, 128, {N, K}, at::kChar),
           (at::rand({N, groups}) * 0.001 + 0.0001).to(dtype), at::randn({N}).to(dtype)};
 }
+// With a scale for each row or, in blocks, a matrix of them.
+template <at::ScalarType code_type, bool blocks>
+Tensors fp8_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
+  const Tensor scale = blocks ? at::rand({(N + 127) / 128, (K + 127) / 128}) : at::rand({N});
+  return {at::randn({M, K}).to(dtype), at::randn({N, K}).to(code_type), (scale * 0.1 + 0.01).to(dtype), at::randn({N}).to(dtype)};
+}
 Tensors nf4_operands(int64_t M, int64_t N, int64_t K, at::ScalarType dtype) {
   const int64_t blocks = (N * K + group_size - 1) / group_size;
   return {at::randn({M, K}).to(dtype), at::randint(0, 256, {(N * K + 1) / 2}, at::kByte),
@@ -103,6 +109,14 @@ struct NamedProduct {
   Tensors (*random_operands)(int64_t M, int64_t N, int64_t K, at::ScalarType dtype);
 };
 const NamedProduct products[] = {
+    {"fp8_mm",
+     {"x", "weight", "weight_scale", "bias"},
+     [](const Tensors& t) { return fp8_mm(t[0], t[1], t[2], t[3]); },
+     fp8_operands<at::kFloat8_e4m3fn, false>},
+    {"fp8_mm",
+     {"x", "weight", "weight_scale", "bias"},
+     [](const Tensors& t) { return fp8_mm(t[0], t[1], t[2], t[3]); },
+     fp8_operands<at::kFloat8_e5m2, true>},
     {"int4_mm",
      {"x", "weight_packed", "weight_scale", "weight_zero_point", "bias"},
      [](const Tensors& t) { return int4_mm(t[0], t[1], t[2], t[3], group_size, t[4]); },
@@ -246,6 +260,22 @@ TEST_F(CudaOperators, QuantizedAndDequantizedWeightsAreBitForBitThoseOfTheCpu) {
   }
 }
 
+TEST_F(CudaOperators, Fp8WeightsAreDequantizedAsOnTheCpu) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16}) {
+    for (const auto& [codes_dtype, granularity] : {std::pair{at::kFloat8_e4m3fn, "tensor"},
+                                                   {at::kFloat8_e5m2, "row"},
+                                                   {at::kFloat8_e4m3fn, "block"},
+                                                   {at::kFloat8_e5m2, "group"}}) {
+      const auto [codes, scale] = fp8_quantize(at::randn({150, 300}).to(dtype), codes_dtype, granularity);
+      const Tensor expected = fp8_dequantize(codes, scale);
+      EXPECT_TRUE(at::equal(to_cpu(fp8_dequantize(to_cuda(codes), to_cuda(scale))), expected)) << granularity;
+      const Tensor by_columns = to_cuda(scale.dim() == 2 ? scale.t().contiguous() : scale);
+      EXPECT_TRUE(at::equal(to_cpu(fp8_dequantize(to_cuda(codes), scale.dim() == 2 ? by_columns.transpose(0, 1) : by_columns)),
+                            expected));
+    }
+  }
+}
+
 TEST_F(CudaOperators, SparseWeightsAreByteForByteThoseOfTheCpu) {
   const auto bytes = [](const Tensor& tensor) { return to_cpu(tensor).contiguous().view(at::kByte); };
   for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16, at::kChar, at::kFloat8_e4m3fn}) {
@@ -367,6 +397,7 @@ TEST_F(CudaOperators, RunOnTheDeviceOfTheirTensors) {
     const Tensor weight = to_cuda(at::randn({9, 70}), index);
     const auto [packed, scale, zero_point] = int4_quantize(weight, group_size);
     const auto [codes, row_scale] = int8_quantize(weight);
+    calls.emplace_back([&, c = codes.to(at::kFloat8_e4m3fn), s = row_scale] { return fp8_dequantize(c, s); });
     calls.emplace_back([&] { return std::get<0>(int4_quantize(weight, group_size)); });
     calls.emplace_back([&, p = packed, s = scale, z = zero_point] { return int4_dequantize(p, s, z, group_size, 70); });
     calls.emplace_back([&] { return std::get<0>(int8_quantize(weight)); });
@@ -491,6 +522,8 @@ TEST_F(CudaOperators, AllTensorsMustBeOnOneDevice) {
             "int4_dequantize: weight_scale must be on weight_packed's device cuda:0, but got cpu");
   EXPECT_EQ(error_of([&] { int8_dequantize(to_cuda(packed.to(at::kChar)), scale, group_size); }),
             "int8_dequantize: weight_scale must be on weight's device cuda:0, but got cpu");
+  EXPECT_EQ(error_of([&] { fp8_dequantize(to_cuda(packed.to(at::kFloat8_e5m2)), scale); }),
+            "fp8_dequantize: scale must be on input's device cuda:0, but got cpu");
   EXPECT_TRUE(asked_for_stream().empty());
 }
 

@@ -24,6 +24,9 @@ TEST(WithoutCuda, OperatorsSaySo) {
   const std::string end = " must be on cpu, as this libtorchao_ops.so was built without CUDA, but got cuda:1";
   const at::Tensor x = to_cuda(at::ones({3, 64}), 1), packed = to_cuda(at::ones({5, 32}, at::kByte), 1),
                    scale = to_cuda(at::ones({5, 2}), 1);
+  const at::Tensor codes = to_cuda(at::ones({5, 64}).to(at::kFloat8_e4m3fn), 1);
+  EXPECT_EQ(error_of([&] { fp8_dequantize(codes, scale); }), "fp8_dequantize: input" + end);
+  EXPECT_EQ(error_of([&] { fp8_mm(x, codes, scale); }), "fp8_mm: x" + end);
   EXPECT_EQ(error_of([&] { int4_quantize(x, 32); }), "int4_quantize: weight" + end);
   EXPECT_EQ(error_of([&] { int4_dequantize(packed, scale, scale, 32, 64); }), "int4_dequantize: weight_packed" + end);
   EXPECT_EQ(error_of([&] { int4_mm(x, packed, scale, scale, 32); }), "int4_mm: x" + end);
