@@ -195,18 +195,20 @@ def test_tensors_on_different_devices(op, good):
     assert str(error.value) == f"{op}: {others[0]} must be on {first}'s device meta, but got cpu"
 
 
-@pytest.mark.parametrize("op", FP8_MM_OPERATORS)
-def test_there_is_no_gradient_for_the_weight(op):
-    arguments = mm_arguments()
-    arguments["weight_scale"].requires_grad_()
-    with pytest.raises(RuntimeError) as error:
-        operator(op)(*arguments.values())
-    assert str(error.value) == f"{op}: weight_scale must not require grad, but got requires_grad=True"
-    arguments = mm_arguments()
-    arguments["weight"].requires_grad_()
-    with pytest.raises(RuntimeError) as error:
-        operator(op)(*arguments.values())
-    assert str(error.value) == f"{op}: weight must not require grad, but got requires_grad=True"
+@pytest.mark.parametrize(
+    "op, make_arguments, names",
+    [
+        *((op, mm_arguments, ("weight", "weight_scale")) for op in FP8_MM_OPERATORS),
+        ("fp8_scaled_mm", scaled_mm_arguments, ("a", "b", "scale_a", "scale_b")),
+    ],
+)
+def test_there_is_no_gradient_for_fp8_matrices(op, make_arguments, names):
+    for name in names:
+        arguments = make_arguments()
+        arguments[name].requires_grad_()
+        with pytest.raises(RuntimeError) as error:
+            operator(op)(*arguments.values())
+        assert str(error.value) == f"{op}: {name} must not require grad, but got requires_grad=True"
 
 
 @pytest.mark.parametrize("op", FP8_MM_OPERATORS)

@@ -81,6 +81,19 @@ def test_gradients_for_one_of_both_and_with_arguments_left_out(op):
     assert torch.equal(bias.grad, torch.full((6,), 3.0))
 
 
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize("out_dtype", [None, torch.float32])
+def test_gradient_for_the_bias_of_a_scaled_product(dtype, out_dtype):
+    a, b = Fp8Matrix.random(5, 70), Fp8Matrix.random(9, 70)
+    bias = torch.randn(9).to(dtype).requires_grad_()
+    y = operator("fp8_scaled_mm")(a.codes, b.codes, a.scale, b.scale, bias, out_dtype)
+    grad_y = torch.randn(5, 9).to(y.dtype)
+    (grad_bias,) = torch.autograd.grad(y, bias, grad_y)
+    assert torch.equal(grad_bias, grad_y.float().sum(0).to(dtype))
+    opcheck("fp8_scaled_mm", (a.codes, b.codes, a.scale, b.scale, bias, out_dtype), atol=0.1, rtol=0.1)
+    assert not operator("fp8_scaled_mm")(a.codes, b.codes, a.scale, b.scale, bias.detach()).requires_grad
+
+
 def test_second_derivatives():
     weight = Fp8Matrix.random(6, 40)
     x = torch.randn(3, 40, requires_grad=True)

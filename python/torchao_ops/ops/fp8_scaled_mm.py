@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ._check import check_float_dtype, check_same_device, check_shape
 from ._fp8 import check_matrix
+from ._mm import bias_gradient, check_requires_no_grad
 
 
 def fp8_scaled_mm(
@@ -15,7 +16,9 @@ def fp8_scaled_mm(
     bias: Tensor | None = None,
     out_dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """a @ b.T + bias of two matrices of 8-bit floating-point numbers, with fp32 sums. No gradient.
+    """a @ b.T + bias of two matrices of 8-bit floating-point numbers, with fp32 sums. Only bias is differentiable.
+
+    The sums are added in fp32 on CUDA as well: cuBLASLt's fast accumulation (torch's `use_fast_accum`) is always off.
 
     Args:
         a: float8_e4m3fn or float8_e5m2 [M, K], any strides.
@@ -52,3 +55,16 @@ def _fake(
     out_dtype = torch.bfloat16 if out_dtype is None else out_dtype
     check_float_dtype(op, "out_dtype", out_dtype)
     return a.new_empty((a.shape[0], b.shape[0]), dtype=out_dtype)
+
+
+def _setup_context(ctx, inputs, output) -> None:
+    for name, tensor in zip(("a", "b", "scale_a", "scale_b"), inputs, strict=False):
+        check_requires_no_grad("fp8_scaled_mm", name, tensor)
+
+
+def _backward(ctx, grad_output: Tensor):
+    grad_bias = bias_gradient(grad_output) if any(ctx.needs_input_grad[4:5]) else None
+    return None, None, None, None, grad_bias, None
+
+
+torch.library.register_autograd("torchao::fp8_scaled_mm", _backward, setup_context=_setup_context)
