@@ -96,8 +96,11 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CPU, library) {
 
 STABLE_TORCH_LIBRARY_IMPL(torchao, CUDA, library) {
   if (another_copy_is_registered()) return;
+  library.impl("fp8_quantize", TORCH_BOX(&cuda::op_fp8_quantize));
   library.impl("fp8_dequantize", TORCH_BOX(&cuda::op_fp8_dequantize));
   library.impl("fp8_mm", TORCH_BOX(&cuda::op_fp8_mm));
+  library.impl("fp8_dynamic_mm", TORCH_BOX(&cuda::op_fp8_dynamic_mm));
+  library.impl("fp8_scaled_mm", TORCH_BOX(&cuda::op_fp8_scaled_mm));
   library.impl("int4_quantize", TORCH_BOX(&cuda::op_int4_quantize));
   library.impl("int4_dequantize", TORCH_BOX(&cuda::op_int4_dequantize));
   library.impl("int4_mm", TORCH_BOX(&cuda::op_int4_mm));

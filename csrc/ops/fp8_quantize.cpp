@@ -1,13 +1,20 @@
 #include "csrc/cpu/fp8_quantize.h"
 
+#include "csrc/cuda/fp8_quantize.h"
+#include "csrc/ops/cuda.h"
 #include "csrc/ops/fp8_matrix.h"
 #include "csrc/ops/operators.h"
 
 namespace torchao_ops {
-namespace cpu {
+namespace {
 
-std::tuple<Tensor, Tensor> op_fp8_quantize(const Tensor& input, std::optional<ScalarType> dtype, std::string granularity) {
+// Quantizes on the input's device.
+using Backend = Status (*)(const Fp8QuantizeArgs& args, const Tensor& input);
+
+std::tuple<Tensor, Tensor> quantize(Backend backend, const Tensor& input, std::optional<ScalarType> dtype,
+                                    const std::string& granularity) {
   const char* op = "fp8_quantize";
+  check_has_kernels(op, "input", input);
   const FloatType type = check_float(op, "input", input);
   check_rank(op, "input", input, "[N, K]", 2);
   const ScalarType code_dtype = dtype.value_or(ScalarType::Float8_e4m3fn);
@@ -45,9 +52,33 @@ std::tuple<Tensor, Tensor> op_fp8_quantize(const Tensor& input, std::optional<Sc
   args.codes = codes.mutable_data_ptr();
   args.code_type = code_type;
   args.scale = scale.mutable_data_ptr();
-  check_status(op, fp8_quantize(args, torch_threads(N * K)));
+  check_status(op, backend(args, input));
   return {codes, scale};
 }
 
+}  // namespace
+
+namespace cpu {
+
+std::tuple<Tensor, Tensor> op_fp8_quantize(const Tensor& input, std::optional<ScalarType> dtype, std::string granularity) {
+  const Backend backend = [](const Fp8QuantizeArgs& args, const Tensor&) {
+    return fp8_quantize(args, torch_threads(args.N * args.K));
+  };
+  return quantize(backend, input, dtype, granularity);
+}
+
 }  // namespace cpu
+
+namespace cuda {
+
+std::tuple<Tensor, Tensor> op_fp8_quantize(const Tensor& input, std::optional<ScalarType> dtype, std::string granularity) {
+  const Backend backend = [](const Fp8QuantizeArgs& args, const Tensor& on) {
+    return run_on_cuda(
+        on, [&](const Device& device) { return fp8_quantize_workspace_bytes(args, device); },
+        [&](const Context& context) { return fp8_quantize(args, context); });
+  };
+  return quantize(backend, input, dtype, granularity);
+}
+
+}  // namespace cuda
 }  // namespace torchao_ops

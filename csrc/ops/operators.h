@@ -77,8 +77,12 @@ Tensor op_sparse24_dynamic_mm(const Tensor& x, const Tensor& values, const Tenso
 // The same on CUDA. In a library that was built without CUDA they throw.
 namespace cuda {
 
+std::tuple<Tensor, Tensor> op_fp8_quantize(const Tensor& input, std::optional<ScalarType> dtype, std::string granularity);
 Tensor op_fp8_dequantize(const Tensor& input, const Tensor& scale, std::optional<ScalarType> dtype);
 Tensor op_fp8_mm(const Tensor& x, const Tensor& weight, const Tensor& weight_scale, const std::optional<Tensor>& bias);
+Tensor op_fp8_dynamic_mm(const Tensor& x, const Tensor& weight, const Tensor& weight_scale, const std::optional<Tensor>& bias);
+Tensor op_fp8_scaled_mm(const Tensor& a, const Tensor& b, const Tensor& scale_a, const Tensor& scale_b,
+                        const std::optional<Tensor>& bias, std::optional<ScalarType> out_dtype);
 
 std::tuple<Tensor, Tensor, Tensor> op_int4_quantize(const Tensor& weight, int64_t group_size, bool symmetric);
 Tensor op_int4_dequantize(const Tensor& weight_packed, const Tensor& weight_scale, const std::optional<Tensor>& weight_zero_point,
