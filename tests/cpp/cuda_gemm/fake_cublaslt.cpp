@@ -2,15 +2,18 @@
 
 #include <dlfcn.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
 
+#include "csrc/spec/float8.h"
 #include "csrc/spec/float_types.h"
 
 namespace torchao_ops::test {
@@ -50,7 +53,12 @@ size_t attribute_size(cublasLtMatmulDescAttributes_t attribute) {
   switch (attribute) {
     case CUBLASLT_MATMUL_DESC_TRANSA:
     case CUBLASLT_MATMUL_DESC_TRANSB: return sizeof(int32_t);
+    case CUBLASLT_MATMUL_DESC_A_SCALE_MODE:
+    case CUBLASLT_MATMUL_DESC_B_SCALE_MODE: return sizeof(int32_t);
     case CUBLASLT_MATMUL_DESC_EPILOGUE: return sizeof(uint32_t);
+    case CUBLASLT_MATMUL_DESC_FAST_ACCUM: return sizeof(int8_t);
+    case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER:
+    case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER:
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return sizeof(const void*);
     default: return 0;
   }
@@ -114,14 +122,36 @@ cublasStatus_t create(const char* call, std::unique_ptr<Fake> fake, Opaque* opaq
   return CUBLAS_STATUS_SUCCESS;
 }
 
-// What a heuristic chose, and for what: cublasLtMatmul must be given the same.
+// What a heuristic chose, and for what: cublasLtMatmul must be given the same, but for where it lies.
 struct Choice {
-  cublasLtMatmulDesc_t operation;
-  cublasLtMatrixLayout_t a, b, c, d;
+  cublasLtHandle_t handle;
+  cublasComputeType_t compute_type;
+  std::vector<std::array<int64_t, 4>> layouts;
   std::map<int, uint64_t> attributes, preferences;
 };
+
+std::vector<std::array<int64_t, 4>> layouts_of(std::initializer_list<cublasLtMatrixLayout_t> layouts) {
+  std::vector<std::array<int64_t, 4>> all;
+  for (const cublasLtMatrixLayout_t layout : layouts) {
+    const Layout& l = *layout_of(layout);
+    all.push_back({l.type, static_cast<int64_t>(l.rows), static_cast<int64_t>(l.columns), l.leading_dimension});
+  }
+  return all;
+}
+
+// Pointers as whether they are there.
+std::map<int, uint64_t> attributes_of(const Operation& operation) {
+  std::map<int, uint64_t> attributes = operation.attributes;
+  for (const int pointer :
+       {CUBLASLT_MATMUL_DESC_BIAS_POINTER, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER}) {
+    if (attributes.count(pointer) == 1) attributes[pointer] = attributes[pointer] != 0;
+  }
+  return attributes;
+}
 std::vector<Choice> choices;
 constexpr uint64_t algorithm_mark = 0xa160a160a160a160u;
+
+bool is_fp8(cudaDataType type) { return type == CUDA_R_8F_E4M3 || type == CUDA_R_8F_E5M2; }
 
 FloatType float_type(cudaDataType type) {
   complain_unless(type == CUDA_R_32F || type == CUDA_R_16F || type == CUDA_R_16BF, "a matrix has another type");
@@ -133,6 +163,9 @@ float element(const void* matrix, const Layout& layout, bool transposed, uint64_
   if (transposed) std::swap(row, column);
   const int64_t at = static_cast<int64_t>(column) * layout.leading_dimension + static_cast<int64_t>(row);
   if (layout.type == CUDA_R_8I) return static_cast<const int8_t*>(matrix)[at];
+  if (is_fp8(layout.type)) {
+    return load_float8(matrix, layout.type == CUDA_R_8F_E4M3 ? Float8Type::e4m3fn : Float8Type::e5m2, at);
+  }
   return load_float(matrix, float_type(layout.type), at);
 }
 
@@ -146,6 +179,29 @@ void store_result(float sum, void* matrix, const Layout& layout, uint64_t row, u
 }
 
 bool is_aligned(const void* pointer, uint64_t bytes) { return bytes != 0 && reinterpret_cast<uintptr_t>(pointer) % bytes == 0; }
+
+// The scales of an operand of fp8, as the cuBLAS guide lays them out ("Scaling factors layouts"): for element k of an outer row.
+struct Scales {
+  uint64_t mode;
+  const float* data;
+  uint64_t rows, inner;
+
+  static Scales of(const Operation& op, cublasLtMatmulDescAttributes_t mode, cublasLtMatmulDescAttributes_t pointer,
+                   uint64_t rows, uint64_t inner) {
+    const auto find = [&](int attribute) {
+      const auto found = op.attributes.find(attribute);
+      return found == op.attributes.end() ? uint64_t{0} : found->second;
+    };
+    return {find(mode), reinterpret_cast<const float*>(find(pointer)), rows, inner};
+  }
+  float at(uint64_t row, uint64_t k) const {
+    if (data == nullptr) return 1;
+    const uint64_t stride = (inner + 511) / 512 * 4;  // a multiple of 4 of ceil(inner / 128)
+    return mode == CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F       ? data[row + rows * (k / 128)]
+           : mode == CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F ? data[k / 128 + stride * (row / 128)]
+                                                                 : *data;
+  }
+};
 
 // Its greatest power of two up to 256: with a smaller one, cuBLASLt would choose a slower algorithm than it could.
 bool is_exact_alignment(const void* pointer, uint64_t bytes) {
@@ -190,6 +246,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation, cu
                                               const void* value, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex);
   if (!succeeds("cublasLtMatmulDescSetAttribute")) return failure;
+  const bool is_mode = attribute == CUBLASLT_MATMUL_DESC_A_SCALE_MODE || attribute == CUBLASLT_MATMUL_DESC_B_SCALE_MODE;
+  if (state.is_older && is_mode) return CUBLAS_STATUS_INVALID_VALUE;
   if (const auto real_set = REAL(cublasLtMatmulDescSetAttribute)) {
     check_real(real_set(operation_of(operation)->real, attribute, value, bytes));
   }
@@ -256,13 +314,15 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   if (!succeeds("cublasLtMatmulAlgoGetHeuristic")) return failure;
   complain_unless(handle != nullptr, "there is no context");
   if (!complain_unless(requested >= 1, "no algorithm is asked for")) return CUBLAS_STATUS_INVALID_VALUE;
+  ++state.questions;
   *returned = state.algorithms;
   if (state.algorithms == 0) return CUBLAS_STATUS_SUCCESS;
   results[0] = {};
   results[0].algo.data[0] = algorithm_mark;
   results[0].algo.data[7] = choices.size();
   results[0].state = state.algorithm_state;
-  choices.push_back({operation, a, b, c, d, operation_of(operation)->attributes, preference_of(preference)->attributes});
+  choices.push_back({handle, operation_of(operation)->compute_type, layouts_of({a, b, c, d}),
+                     attributes_of(*operation_of(operation)), preference_of(preference)->attributes});
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -278,8 +338,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     return CUBLAS_STATUS_INVALID_VALUE;
   }
   const Choice& choice = choices[algorithm->data[7]];
-  complain_unless(choice.operation == operation && choice.a == a && choice.b == b && choice.c == c && choice.d == d &&
-                      choice.attributes == op.attributes,
+  complain_unless(choice.handle == handle && choice.compute_type == op.compute_type &&
+                      choice.layouts == layouts_of({a, b, c, d}) && choice.attributes == attributes_of(op),
                   "the algorithm was chosen for another problem");
   state.products.push_back(
       {handle, op.compute_type, op.scale_type, op.attributes, choice.preferences, workspace, workspace_bytes, stream});
@@ -305,7 +365,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
   for (const Layout* layout : {&la, &lb, &lc, &ld}) {
     complain_unless(layout->leading_dimension >= static_cast<int64_t>(layout->rows), "columns overlap");
     const bool is_operand = layout == &la || layout == &lb;
-    complain_unless(layout->type == (is_operand && ld.type == CUDA_R_32I ? CUDA_R_8I : ld.type), "the matrices' types differ");
+    const bool suits = !is_operand             ? layout->type == ld.type
+                       : ld.type == CUDA_R_32I ? layout->type == CUDA_R_8I
+                       : ld.type == CUDA_R_32F ? layout->type == CUDA_R_32F || layout->type == CUDA_R_16F ||
+                                                     layout->type == CUDA_R_16BF || is_fp8(layout->type)
+                                               : layout->type == ld.type;
+    complain_unless(suits && is_fp8(la.type) == is_fp8(lb.type) && (is_fp8(la.type) || la.type == lb.type),
+                    "the matrices' types do not go together");
   }
   // cuBLAS guide, cublasLtMatmul, "IMMA kernels", regular order.
   const auto are_multiples_of_4 = [&] {
@@ -315,6 +381,28 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     return is_aligned(A, 4) && is_aligned(B, 4) && is_aligned(D, 4) && rows % 4 == 0 && inner % 4 == 0;
   };
   complain_unless(ld.type != CUDA_R_32I || (transpose_a && !transpose_b && are_multiples_of_4()), "int8 operands do not suit");
+  // The same, "To use tensor- or block-scaled FP8 kernels" and "128-element 1D and 128x128 2D Block Scaling For FP8 Data Types".
+  const Scales scales_a = Scales::of(op, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, rows, inner);
+  const Scales scales_b = Scales::of(op, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, columns, inner);
+  if (is_fp8(la.type)) {
+    complain_unless(transpose_a && !transpose_b && op.compute_type == CUBLAS_COMPUTE_32F, "fp8 operands are turned");
+    complain_unless(la.type != CUDA_R_8F_E5M2 || lb.type != CUDA_R_8F_E5M2, "both operands are e5m2");
+    complain_unless(is_aligned(A, 16) && is_aligned(B, 16) && is_aligned(D, 16) && la.leading_dimension % 16 == 0 &&
+                        lb.leading_dimension % 16 == 0 && inner % 16 == 0 && rows % 16 == 0 && ld.leading_dimension % 4 == 0,
+                    "fp8 operands are not aligned");
+    complain_unless(
+        op.attributes.count(CUBLASLT_MATMUL_DESC_FAST_ACCUM) == 1 && op.attributes.at(CUBLASLT_MATMUL_DESC_FAST_ACCUM) == 0,
+        "sums are accumulated fast");
+    const auto is_block = [](uint64_t mode) { return mode == CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F; };
+    const auto is_along_k = [&](uint64_t mode) { return is_block(mode) || mode == CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F; };
+    if (scales_a.data != nullptr || scales_b.data != nullptr) {
+      complain_unless(
+          is_along_k(scales_a.mode) && is_along_k(scales_b.mode) && !(is_block(scales_a.mode) && is_block(scales_b.mode)),
+          "these scale modes do not go together");
+      complain_unless(is_aligned(scales_a.data, 16) && is_aligned(scales_b.data, 16) && rows % 4 == 0 && columns % 4 == 0,
+                      "scales are not aligned");
+    }
+  }
   complain_unless(C == D && c == d, "C is not D, though nothing is to be added");
   const bool integer = ld.type == CUDA_R_32I;
   complain_unless(op.scale_type == (integer ? CUDA_R_32I : CUDA_R_32F), "alpha and beta have another type");
@@ -329,7 +417,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
   for (uint64_t column = 0; column < columns; ++column) {
     for (uint64_t row = 0; row < rows; ++row) {
       float sum = 0;
-      for (uint64_t k = 0; k < inner; ++k) sum += element(A, la, transpose_a, row, k) * element(B, lb, transpose_b, k, column);
+      for (uint64_t k = 0; k < inner; ++k) {
+        sum += element(A, la, transpose_a, row, k) * scales_a.at(row, k) * element(B, lb, transpose_b, k, column) *
+               scales_b.at(column, k);
+      }
       sum *= factor;
       if (with_bias) sum += load_float(bias, float_type(ld.type), static_cast<int64_t>(row));
       store_result(sum, D, ld, row, column);

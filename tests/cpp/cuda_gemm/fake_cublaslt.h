@@ -26,10 +26,12 @@ struct FakeCublasLt {
     cudaStream_t stream;
   };
   std::vector<Product> products;
+  int questions = 0;  // to the heuristic
 
   // What is to happen.
   std::string failing_call;  // returns CUBLAS_STATUS_NOT_SUPPORTED
   int algorithms = 1;        // that the heuristic finds
+  bool is_older = false;     // than 12.9: there are no scale modes but that of scalars
   cublasStatus_t algorithm_state = CUBLAS_STATUS_SUCCESS;
 };
 

@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "csrc/cuda/gemm.h"
@@ -124,6 +126,8 @@ class Gemm : public testing::Test {
     fake().failing_call.clear();
     fake().algorithms = 1;
     fake().algorithm_state = CUBLAS_STATUS_SUCCESS;
+    fake().is_older = false;
+    fake().questions = 0;
     fake().products.clear();
     fake().complaints.clear();
   }
@@ -263,18 +267,233 @@ TEST_F(Gemm, GivesItsStreamAndItsWorkspace) {
 
 TEST_F(Gemm, EveryFailureNamesTheCallAndLeaksNothing) {
   ASSERT_EQ(multiply({}), "");  // the context is there
-  for (const char* call : {"cublasLtMatmulDescCreate", "cublasLtMatmulDescSetAttribute", "cublasLtMatrixLayoutCreate",
-                           "cublasLtMatmulPreferenceCreate", "cublasLtMatmulPreferenceSetAttribute",
-                           "cublasLtMatmulAlgoGetHeuristic", "cublasLtMatmul"}) {
+  Case c;
+  c.K = 1000;  // of no other test: what the heuristic says is kept
+  for (const char* call :
+       {"cublasLtMatmulDescCreate", "cublasLtMatmulDescSetAttribute", "cublasLtMatrixLayoutCreate",
+        "cublasLtMatmulPreferenceCreate", "cublasLtMatmulPreferenceSetAttribute", "cublasLtMatmulAlgoGetHeuristic"}) {
     fake().failing_call = call;
-    EXPECT_EQ(multiply({}), std::string(call) + " says: the requested functionality is not supported");
+    EXPECT_EQ(multiply(c), std::string(call) + " says: the requested functionality is not supported");
     EXPECT_EQ(fake().live_descriptors, 0) << call;
   }
+  fake().failing_call = "cublasLtMatmul";
+  EXPECT_EQ(multiply({}), "cublasLtMatmul says: the requested functionality is not supported");
   fake().failing_call.clear();
   fake().algorithm_state = CUBLAS_STATUS_NOT_SUPPORTED;
-  EXPECT_EQ(multiply({}), "cublasLtMatmulAlgoGetHeuristic says: the requested functionality is not supported");
+  c.K = 1001;
+  EXPECT_EQ(multiply(c), "cublasLtMatmulAlgoGetHeuristic says: the requested functionality is not supported");
   fake().algorithms = 0;
-  EXPECT_EQ(multiply({}), "cublasLtMatmulAlgoGetHeuristic says: there is no algorithm for these sizes and strides");
+  c.K = 1002;
+  EXPECT_EQ(multiply(c), "cublasLtMatmulAlgoGetHeuristic says: there is no algorithm for these sizes and strides");
+}
+
+// Shapes of no other test.
+TEST_F(Gemm, AsksOnceForEachShapeTypeAndAlignment) {
+  std::vector<Case> cases(9);
+  for (Case& c : cases) c.K = 2000;
+  cases[1].M = 4, cases[2].N = 6, cases[3].K = 2001, cases[4].type = FloatType::f16, cases[5].bias = false;
+  cases[6].x_offset = 1, cases[7].w_gap = 1, cases[8].y_gap = 2;
+  for (int round = 0; round < 2; ++round) {
+    for (size_t i = 0; i < cases.size(); ++i) {
+      EXPECT_EQ(multiply(cases[i]), "") << i;
+      EXPECT_EQ(fake().questions, round == 0 ? static_cast<int>(i) + 1 : static_cast<int>(cases.size())) << i;
+    }
+  }
+  // What failed for another reason than that there is no algorithm is asked again.
+  Case c;
+  c.K = 2002;
+  fake().algorithm_state = CUBLAS_STATUS_ALLOC_FAILED;
+  EXPECT_EQ(multiply(c), "cublasLtMatmulAlgoGetHeuristic says: another failure");
+  fake().algorithm_state = CUBLAS_STATUS_SUCCESS;
+  EXPECT_EQ(multiply(c), "");
+}
+
+TEST_F(Gemm, KeepsThousandsOfChoicesAndNoMore) {
+  Elements memory(FloatType::f32, 8192, 0);
+  const auto ask = [&](int64_t n) {
+    const GemmArgs args{FloatType::f32, memory.data(), 1, memory.data(), 1, nullptr, memory.data(), n, 1, n, 1, memory.data()};
+    return cuda::gemm(args, context_of(0));
+  };
+  for (int64_t n = 3000; n < 3000 + 4096; ++n) ASSERT_EQ(ask(n), Status::ok);
+  const int before = fake().questions;
+  ASSERT_EQ(ask(3000 + 4095), Status::ok);
+  EXPECT_EQ(fake().questions, before);
+  for (int64_t n = 3000; n < 3000 + 4096; ++n) ASSERT_EQ(ask(n), Status::ok);
+  EXPECT_GT(fake().questions, before);
+}
+
+TEST_F(Gemm, SumsOf16BitOperandsMayStayFp32) {
+  Elements x(FloatType::bf16, 3 * 200, 0), w(FloatType::bf16, 4 * 200, 0), y(FloatType::f32, 12, 0),
+      workspace(FloatType::f32, 1, 0);
+  for (int64_t i = 0; i < 3 * 200; ++i) x.set(i, static_cast<float>(i % 7 + 1));
+  for (int64_t i = 0; i < 4 * 200; ++i) w.set(i, static_cast<float>(i % 5 + 1));
+  GemmArgs args{FloatType::bf16, x.data(), 200, w.data(), 200, nullptr, y.data(), 4, 3, 4, 200, workspace.data()};
+  args.y_is_f32 = true;
+  ASSERT_EQ(cuda::gemm(args, context_of(0)), Status::ok) << cuda::last_error();
+  for (int64_t m = 0; m < 3; ++m) {
+    for (int64_t n = 0; n < 4; ++n) {
+      int64_t expected = 0;
+      for (int64_t k = 0; k < 200; ++k) expected += ((m * 200 + k) % 7 + 1) * ((n * 200 + k) % 5 + 1);
+      EXPECT_EQ(y.get(m * 4 + n), static_cast<float>(expected));  // which bf16 does not hold
+    }
+  }
+}
+
+// An fp8 product, in memory as fp8_gemm wants it.
+class Fp8Product {
+ public:
+  using Scaling = cuda::Fp8GemmScaling;
+  Fp8Product(int64_t M, int64_t N, int64_t K, Float8Type x_type, Float8Type w_type, Scaling x_scaling, Scaling w_scaling)
+      : M_(M),
+        N_(N),
+        K_(K),
+        x_(FloatType::f16, (M * K + 1) / 2, 0),
+        w_(FloatType::f16, (N * K + 1) / 2, 0),
+        x_scale_(FloatType::f32, scales(M, x_scaling), 0),
+        w_scale_(FloatType::f32, scales(N, w_scaling), 0),
+        y_(FloatType::f32, M * N, 0),
+        workspace_(FloatType::f32, 1, 0) {
+    for (int64_t i = 0; i < M * K; ++i) store_float8(static_cast<float>(x_value(i / K, i % K)), x_.data(), x_type, i);
+    for (int64_t i = 0; i < N * K; ++i) store_float8(static_cast<float>(w_value(i / K, i % K)), w_.data(), w_type, i);
+    for (int64_t i = 0; i < scales(M, x_scaling); ++i) x_scale_.set(i, static_cast<float>(1 << i % 5));
+    for (int64_t i = 0; i < scales(N, w_scaling); ++i) w_scale_.set(i, static_cast<float>(1 << i % 3));
+    args.x = {x_type, x_.data(), K, x_scaling, scale(x_scale_, x_scaling)};
+    args.w = {w_type, w_.data(), K, w_scaling, scale(w_scale_, w_scaling)};
+    args.y = static_cast<float*>(y_.data());
+    args.M = M;
+    args.N = N;
+    args.K = K;
+    args.workspace = workspace_.data();
+  }
+
+  std::string multiply() {
+    if (cuda::fp8_gemm(args, hopper()) != Status::ok) return cuda::last_error();
+    for (int64_t m = 0; m < M_; ++m) {
+      for (int64_t n = 0; n < N_; ++n) {
+        double expected = 0;
+        for (int64_t k = 0; k < K_; ++k) {
+          expected +=
+              static_cast<double>(x_value(m, k) * w_value(n, k)) * scale_at(args.x, M_, m, k) * scale_at(args.w, N_, n, k);
+        }
+        if (y_.get(m * N_ + n) != static_cast<float>(expected)) return "y[" + std::to_string(m) + ", " + std::to_string(n) + "]";
+      }
+    }
+    return "";
+  }
+
+  static Context hopper() {
+    Context context = context_of(0);
+    context.device.compute_capability = 90;
+    return context;
+  }
+
+  cuda::Fp8GemmArgs args{};
+
+ private:
+  int64_t scales(int64_t rows, Scaling scaling) const {
+    return scaling == Scaling::none    ? 0
+           : scaling == Scaling::group ? rows * ((K_ + 127) / 128)
+                                       : (rows + 127) / 128 * cuda::fp8_gemm_block_stride(K_);
+  }
+  static const float* scale(const Elements& elements, Scaling scaling) {
+    return scaling == Scaling::none ? nullptr : static_cast<const float*>(elements.data());
+  }
+  double scale_at(const cuda::Fp8GemmOperand& operand, int64_t rows, int64_t row, int64_t k) const {
+    switch (operand.scaling) {
+      case Scaling::none: break;
+      case Scaling::group: return operand.scale[k / 128 * rows + row];
+      case Scaling::block: return operand.scale[row / 128 * ((K_ + 511) / 512 * 4) + k / 128];
+    }
+    return 1;
+  }
+
+  int64_t M_, N_, K_;
+  Elements x_, w_, x_scale_, w_scale_, y_, workspace_;
+};
+
+constexpr Float8Type e4m3fn = Float8Type::e4m3fn, e5m2 = Float8Type::e5m2;
+using Scaling = cuda::Fp8GemmScaling;
+
+TEST_F(Gemm, OfFp8IsTheProductWithEachPairOfScalings) {
+  for (const auto& [x_type, w_type] : {std::pair{e4m3fn, e4m3fn}, std::pair{e5m2, e4m3fn}, std::pair{e4m3fn, e5m2}}) {
+    for (const auto& [x_scaling, w_scaling] :
+         {std::pair{Scaling::none, Scaling::none}, std::pair{Scaling::group, Scaling::group},
+          std::pair{Scaling::group, Scaling::block}, std::pair{Scaling::block, Scaling::group}}) {
+      for (const int64_t M : {4, 132}) {
+        Fp8Product product(M, 144, 272, x_type, w_type, x_scaling, w_scaling);
+        EXPECT_TRUE(cuda::supports_fp8_gemm(product.args, Fp8Product::hopper()));
+        EXPECT_EQ(product.multiply(), "") << M << " " << static_cast<int>(x_scaling) << " " << static_cast<int>(w_scaling);
+      }
+    }
+  }
+  const FakeCublasLt::Product& last = fake().products.back();
+  EXPECT_EQ(last.compute_type, CUBLAS_COMPUTE_32F);
+  EXPECT_EQ(last.attributes.at(CUBLASLT_MATMUL_DESC_FAST_ACCUM), 0u);
+  EXPECT_EQ(last.attributes.at(CUBLASLT_MATMUL_DESC_A_SCALE_MODE), uint64_t{CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F});
+  EXPECT_EQ(last.attributes.at(CUBLASLT_MATMUL_DESC_B_SCALE_MODE), uint64_t{CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F});
+  EXPECT_EQ(last.stream, some_stream);
+}
+
+TEST_F(Gemm, OfFp8WithoutScalesSetsNoModesAndTakesAnyNumberOfRows) {
+  for (const int64_t M : {1, 3, 17}) {
+    Fp8Product product(M, 16, 32, e4m3fn, e5m2, Scaling::none, Scaling::none);
+    EXPECT_EQ(product.multiply(), "");
+    EXPECT_EQ(fake().products.back().attributes.count(CUBLASLT_MATMUL_DESC_A_SCALE_MODE), 0u);
+    EXPECT_EQ(fake().products.back().attributes.count(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER), 0u);
+  }
+}
+
+TEST_F(Gemm, OfFp8TakesWhatTheGuideSays) {
+  const Fp8Product good(4, 16, 256, e4m3fn, e4m3fn, Scaling::group, Scaling::block);
+  cuda::Device device{};
+  device.compute_capability = 90;
+  ASSERT_TRUE(cuda::fp8_gemm_takes(good.args, device));
+  for (int i = 0; i < 12; ++i) {
+    cuda::Fp8GemmArgs bad = good.args;
+    if (i == 0) bad.x.codes = static_cast<const uint8_t*>(bad.x.codes) + 8;
+    if (i == 1) bad.w.codes = static_cast<const uint8_t*>(bad.w.codes) + 1;
+    if (i == 2) bad.x.row_stride += 8;
+    if (i == 3) bad.w.row_stride += 1;
+    if (i == 4) bad.N = 12;
+    if (i == 5) bad.K = 248;
+    if (i == 6) bad.M = 3;
+    if (i == 7) bad.x.type = bad.w.type = e5m2;
+    if (i == 8) bad.x.scaling = Scaling::block;
+    if (i == 9) bad.w.scaling = Scaling::none;
+    if (i == 10) bad.w.scale += 1;
+    if (i == 11) bad.y += 1;
+    EXPECT_FALSE(cuda::fp8_gemm_takes(bad, device)) << i;
+  }
+  for (const auto& [capability, scaled, plain] :
+       {std::tuple{80, false, false}, std::tuple{89, false, true}, std::tuple{90, true, true}, std::tuple{100, false, true}}) {
+    device.compute_capability = capability;
+    EXPECT_EQ(cuda::fp8_gemm_takes(good.args, device), scaled) << capability;
+    cuda::Fp8GemmArgs args = good.args;
+    args.x.scaling = args.w.scaling = Scaling::none;
+    EXPECT_EQ(cuda::fp8_gemm_takes(args, device), plain) << capability;
+  }
+}
+
+// Sizes of no other test.
+TEST_F(Gemm, OfFp8IsNotSupportedWhereTheLibraryRefuses) {
+  Fp8Product scaled(4, 32, 4096, e4m3fn, e4m3fn, Scaling::group, Scaling::block),
+      plain(4, 32, 4096, e4m3fn, e4m3fn, Scaling::none, Scaling::none);
+  fake().is_older = true;
+  EXPECT_FALSE(cuda::supports_fp8_gemm(scaled.args, Fp8Product::hopper()));
+  EXPECT_EQ(scaled.multiply(), "cublasLtMatmulDescSetAttribute says: another failure");
+  EXPECT_TRUE(cuda::supports_fp8_gemm(plain.args, Fp8Product::hopper()));
+  EXPECT_EQ(plain.multiply(), "");
+  fake().is_older = false;
+  EXPECT_TRUE(cuda::supports_fp8_gemm(scaled.args, Fp8Product::hopper()));
+  EXPECT_EQ(scaled.multiply(), "");
+
+  Fp8Product other(4, 32, 8192, e4m3fn, e4m3fn, Scaling::none, Scaling::none);
+  fake().algorithms = 0;
+  fake().questions = 0;
+  EXPECT_FALSE(cuda::supports_fp8_gemm(other.args, Fp8Product::hopper()));
+  EXPECT_FALSE(cuda::supports_fp8_gemm(other.args, Fp8Product::hopper()));
+  EXPECT_EQ(other.multiply(), "cublasLtMatmulAlgoGetHeuristic says: there is no algorithm for these sizes and strides");
+  EXPECT_EQ(fake().questions, 1) << "a refusal is kept, too";
 }
 
 TEST_F(Gemm, RefusesABiasThatKernelsCouldNotRead) {
