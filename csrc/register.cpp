@@ -54,9 +54,10 @@ STABLE_TORCH_LIBRARY_FRAGMENT(torchao, library) {
   library.def("sparse24_mm(Tensor x, Tensor values, Tensor bitmask, Tensor? weight_scale=None, Tensor? bias=None) -> Tensor");
   library.def("sparse24_dynamic_mm(Tensor x, Tensor values, Tensor bitmask, Tensor weight_scale, Tensor? bias=None) -> Tensor");
   library.def("sparse24_cusparselt_compress(Tensor values, Tensor bitmask, int in_features) -> Tensor");
+  library.def("sparse24_cusparselt_mm(Tensor x, Tensor packed, int out_features, Tensor? bias=None) -> Tensor");
   library.def(
-      "sparse24_cusparselt_mm(Tensor x, Tensor packed, int out_features, Tensor? weight_scale=None, Tensor? bias=None) -> "
-      "Tensor");
+      "sparse24_cusparselt_dynamic_mm(Tensor x, Tensor packed, Tensor values, Tensor bitmask, Tensor weight_scale,"
+      " Tensor? bias=None) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(torchao, CompositeExplicitAutograd, library) {
@@ -92,6 +93,7 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CPU, library) {
   library.impl("sparse24_dynamic_mm", TORCH_BOX(&cpu::op_sparse24_dynamic_mm));
   library.impl("sparse24_cusparselt_compress", TORCH_BOX(&op_sparse24_cusparselt_compress));
   library.impl("sparse24_cusparselt_mm", TORCH_BOX(&op_sparse24_cusparselt_mm));
+  library.impl("sparse24_cusparselt_dynamic_mm", TORCH_BOX(&op_sparse24_cusparselt_dynamic_mm));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(torchao, CUDA, library) {
@@ -122,4 +124,5 @@ STABLE_TORCH_LIBRARY_IMPL(torchao, CUDA, library) {
   library.impl("sparse24_dynamic_mm", TORCH_BOX(&cuda::op_sparse24_dynamic_mm));
   library.impl("sparse24_cusparselt_compress", TORCH_BOX(&op_sparse24_cusparselt_compress));
   library.impl("sparse24_cusparselt_mm", TORCH_BOX(&op_sparse24_cusparselt_mm));
+  library.impl("sparse24_cusparselt_dynamic_mm", TORCH_BOX(&op_sparse24_cusparselt_dynamic_mm));
 }

@@ -16,8 +16,8 @@ endforeach()
 foreach(file quantize quantize_absmax dequantize mm mm_mma mm_mma_bf16 mm_mma_f16 mm_simt mm_prefill mm_transposed)
   list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/nf4_${file}.cu)
 endforeach()
-foreach(file prune compress decompress violation mm dynamic_mm mm_mma mm_mma_bf16 mm_mma_f16 mm_mma_int8 mm_simt mm_prefill
-    cusparselt)
+foreach(file prune compress decompress violation mm dynamic_mm dynamic_mm_prefill mm_mma mm_mma_bf16 mm_mma_f16 mm_mma_int8 mm_simt
+    mm_prefill cusparselt)
   list(APPEND TORCHAO_OPS_CUDA_SOURCES csrc/cuda/sparse24_${file}.cu)
 endforeach()
 foreach(file quantize dequantize mm dynamic_mm dynamic_mm_prefill scaled_mm product mm_mma mm_mma_bf16 mm_mma_f16 mm_simt mm_prefill)
@@ -100,7 +100,9 @@ set_target_properties(torchao_ops_cuda PROPERTIES
 target_include_directories(torchao_ops_cuda PUBLIC ${PROJECT_SOURCE_DIR})
 target_include_directories(torchao_ops_cuda SYSTEM PRIVATE
   ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} ${TORCHAO_OPS_CUBLASLT_INCLUDE_DIR})
+set(TORCHAO_OPS_HAS_CUSPARSELT OFF)
 if(TORCHAO_OPS_CUSPARSELT_INCLUDE_DIR AND TORCHAO_OPS_CUSPARSE_INCLUDE_DIR)
+  set(TORCHAO_OPS_HAS_CUSPARSELT ON)
   target_include_directories(torchao_ops_cuda SYSTEM PRIVATE
     ${TORCHAO_OPS_CUSPARSELT_INCLUDE_DIR} ${TORCHAO_OPS_CUSPARSE_INCLUDE_DIR})
   set_source_files_properties(csrc/cuda/cusparselt.cpp PROPERTIES COMPILE_DEFINITIONS TORCHAO_OPS_CUSPARSELT)

@@ -25,7 +25,6 @@ struct CusparseLt {
   decltype(&cusparseLtStructuredDescriptorInit) structured_init;
   decltype(&cusparseLtMatDescriptorDestroy) matrix_destroy;
   decltype(&cusparseLtMatmulDescriptorInit) product_init;
-  decltype(&cusparseLtMatmulDescSetAttribute) product_set_attribute;
   decltype(&cusparseLtMatmulAlgSelectionInit) algorithm_init;
   decltype(&cusparseLtMatmulAlgSelectionDestroy) algorithm_destroy;
   decltype(&cusparseLtMatmulPlanInit) plan_init;
@@ -45,7 +44,6 @@ bool find_all(void* library, CusparseLt* lt) {
          find_function(library, "cusparseLtStructuredDescriptorInit", &lt->structured_init) &&
          find_function(library, "cusparseLtMatDescriptorDestroy", &lt->matrix_destroy) &&
          find_function(library, "cusparseLtMatmulDescriptorInit", &lt->product_init) &&
-         find_function(library, "cusparseLtMatmulDescSetAttribute", &lt->product_set_attribute) &&
          find_function(library, "cusparseLtMatmulAlgSelectionInit", &lt->algorithm_init) &&
          find_function(library, "cusparseLtMatmulAlgSelectionDestroy", &lt->algorithm_destroy) &&
          find_function(library, "cusparseLtMatmulPlanInit", &lt->plan_init) &&
@@ -99,7 +97,18 @@ Status check(const CusparseLt& lt, cusparseStatus_t status, const char* call) {
   return status == CUSPARSE_STATUS_SUCCESS ? Status::ok : failed(call, lt.get_error_string(status));
 }
 
-cudaDataType data_type(FloatType type) { return type == FloatType::bf16 ? CUDA_R_16BF : CUDA_R_16F; }
+struct Types {
+  cudaDataType operands, result;
+  cusparseComputeType sums;
+};
+Types types_of(sparse24::ValueType type) {
+  switch (type) {
+    case sparse24::ValueType::bf16: return {CUDA_R_16BF, CUDA_R_16BF, CUSPARSE_COMPUTE_32F};
+    case sparse24::ValueType::int8: return {CUDA_R_8I, CUDA_R_32I, CUSPARSE_COMPUTE_32I};
+    case sparse24::ValueType::e4m3fn: return {CUDA_R_8F_E4M3, CUDA_R_32F, CUSPARSE_COMPUTE_32F};
+    default: return {CUDA_R_16F, CUDA_R_16F, CUSPARSE_COMPUTE_32F};
+  }
+}
 
 // A struct of the library, and the function that frees what it holds once it is initialized.
 template <class T>
@@ -119,10 +128,10 @@ class Owned {
   cusparseStatus_t (*destroy_)(const T*);
 };
 
-Status init_weight(const CusparseLt& lt, const cusparseLtHandle_t* handle, FloatType type, int64_t N, int64_t K,
+Status init_weight(const CusparseLt& lt, const cusparseLtHandle_t* handle, sparse24::ValueType type, int64_t N, int64_t K,
                    Owned<cusparseLtMatDescriptor_t>* weight) {
   const Status status = check(lt,
-                              lt.structured_init(handle, &weight->value, N, K, K, cusparselt_alignment, data_type(type),
+                              lt.structured_init(handle, &weight->value, N, K, K, cusparselt_alignment, types_of(type).operands,
                                                  CUSPARSE_ORDER_ROW, CUSPARSELT_SPARSITY_50_PERCENT),
                               "cusparseLtStructuredDescriptorInit");
   weight->is_initialized = status == Status::ok;
@@ -147,7 +156,7 @@ struct Plan {
 
 // y^T [N, M] = w [N, K] * x^T, where y^T is column-major, as y lies, and x^T is x, row-major, transposed.
 Status init_plan(const CusparseLt& lt, const cusparseLtHandle_t* handle, const CusparseLtMatmulArgs& args, Plan* p) {
-  const cudaDataType type = data_type(args.type);
+  const Types types = types_of(args.type);
   const auto done = [&](cusparseStatus_t result, const char* call, bool* is_initialized) {
     const Status status = check(lt, result, call);
     if (is_initialized != nullptr) *is_initialized = status == Status::ok;
@@ -155,22 +164,14 @@ Status init_plan(const CusparseLt& lt, const cusparseLtHandle_t* handle, const C
   };
   const char* const dense = "cusparseLtDenseDescriptorInit";
   if (init_weight(lt, handle, args.type, args.N, args.K, &p->w) != Status::ok) return Status::cuda_failed;
-  if (!done(lt.dense_init(handle, &p->x.value, args.M, args.K, args.K, cusparselt_alignment, type, CUSPARSE_ORDER_ROW), dense,
-            &p->x.is_initialized) ||
-      !done(lt.dense_init(handle, &p->y.value, args.N, args.M, args.N, cusparselt_alignment, type, CUSPARSE_ORDER_COL), dense,
-            &p->y.is_initialized) ||
+  if (!done(lt.dense_init(handle, &p->x.value, args.M, args.K, args.K, cusparselt_alignment, types.operands, CUSPARSE_ORDER_ROW),
+            dense, &p->x.is_initialized) ||
+      !done(lt.dense_init(handle, &p->y.value, args.N, args.M, args.N, cusparselt_alignment, types.result, CUSPARSE_ORDER_COL),
+            dense, &p->y.is_initialized) ||
       !done(lt.product_init(handle, &p->product, CUSPARSE_OPERATION_NON_TRANSPOSE, CUSPARSE_OPERATION_TRANSPOSE, &p->w.value,
-                            &p->x.value, &p->y.value, &p->y.value, CUSPARSE_COMPUTE_32F),
+                            &p->x.value, &p->y.value, &p->y.value, types.sums),
             "cusparseLtMatmulDescriptorInit", nullptr)) {
     return Status::cuda_failed;
-  }
-  if (args.scale != nullptr) {
-    const int has_scales = 1;
-    if (!done(lt.product_set_attribute(handle, &p->product, CUSPARSELT_MATMUL_ALPHA_VECTOR_SCALING, &has_scales,
-                                       sizeof(has_scales)),
-              "cusparseLtMatmulDescSetAttribute", nullptr)) {
-      return Status::cuda_failed;
-    }
   }
   return done(lt.algorithm_init(handle, &p->algorithm.value, &p->product, CUSPARSELT_MATMUL_ALG_DEFAULT),
               "cusparseLtMatmulAlgSelectionInit", &p->algorithm.is_initialized) &&
@@ -181,7 +182,7 @@ Status init_plan(const CusparseLt& lt, const cusparseLtHandle_t* handle, const C
 }
 
 // What is kept for the life of the process, because at its end the driver may be gone before us. The mutex is held whenever a plan is in use.
-using Key = std::tuple<int, FloatType, int64_t, int64_t, int64_t, bool>;
+using Key = std::tuple<int, sparse24::ValueType, int64_t, int64_t, int64_t>;
 struct Kept {
   std::mutex mutex;
   std::map<int, std::unique_ptr<cusparseLtHandle_t>> handles;  // by device
@@ -208,10 +209,7 @@ Status prepare(const Context& context, const CusparseLt** lt, const cusparseLtHa
   return Status::ok;
 }
 
-struct Factors {
-  float one = 1, zero = 0;
-  const void* alpha(const CusparseLtMatmulArgs& args) const { return args.scale != nullptr ? args.scale : &one; }
-};
+constexpr float one = 1, zero = 0;  // fp32 for integers, too
 
 Status check_workspace(const CusparseLt& lt, const cusparseLtHandle_t* handle, const Plan& plan) {
   size_t bytes = 0;
@@ -225,7 +223,7 @@ Status check_workspace(const CusparseLt& lt, const cusparseLtHandle_t* handle, c
 Status get_plan(const CusparseLt& lt, const cusparseLtHandle_t* handle, const CusparseLtMatmulArgs& args, const Context& context,
                 Plan** plan) {
   auto& plans = kept().plans;
-  const Key key{context.device.index, args.type, args.M, args.N, args.K, args.scale != nullptr};
+  const Key key{context.device.index, args.type, args.M, args.N, args.K};
   const auto found = plans.find(key);
   if (found != plans.end()) {
     *plan = found->second.get();
@@ -249,12 +247,10 @@ Status search(const CusparseLt& lt, const cusparseLtHandle_t* handle, const Cusp
   const cudaError_t error = cudaStreamIsCapturing(context.stream, &capture);
   if (error != cudaSuccess) return failed("cudaStreamIsCapturing", cudaGetErrorString(error));
   if (capture != cudaStreamCaptureStatusNone) return Status::ok;
-  const Factors factors;
   cudaStream_t stream = context.stream;
-  const Status status = check(lt,
-                              lt.search(handle, &plan->plan.value, factors.alpha(args), args.packed, args.x, &factors.zero,
-                                        args.y, args.y, args.workspace, &stream, 1),
-                              "cusparseLtMatmulSearch");
+  const Status status = check(
+      lt, lt.search(handle, &plan->plan.value, &one, args.packed, args.x, &zero, args.y, args.y, args.workspace, &stream, 1),
+      "cusparseLtMatmulSearch");
   plan->is_searched = status == Status::ok;
   return status == Status::ok ? check_workspace(lt, handle, *plan) : status;
 }
@@ -266,7 +262,7 @@ bool cusparselt_is_available() {
   return get_library(&lt) == Status::ok;
 }
 
-Status cusparselt_sizes(FloatType type, int64_t N, int64_t K, const Context& context, CusparseLtSizes* sizes) {
+Status cusparselt_sizes(sparse24::ValueType type, int64_t N, int64_t K, const Context& context, CusparseLtSizes* sizes) {
   const std::lock_guard<std::mutex> lock(kept().mutex);
   const CusparseLt* lt = nullptr;
   const cusparseLtHandle_t* handle = nullptr;
@@ -307,11 +303,10 @@ Status cusparselt_matmul(const CusparseLtMatmulArgs& args, const Context& contex
   if (status == Status::ok && !plan->is_searched) status = search(*lt, handle, args, context, plan);
   if (status == Status::ok && args.fill_y) status = args.fill_y();
   if (status != Status::ok) return status;
-  const Factors factors;
   cudaStream_t stream = context.stream;
   return check(*lt,
-               lt->matmul(handle, &plan->plan.value, factors.alpha(args), args.packed, args.x,
-                          args.fill_y ? &factors.one : &factors.zero, args.y, args.y, args.workspace, &stream, 1),
+               lt->matmul(handle, &plan->plan.value, &one, args.packed, args.x, args.fill_y ? &one : &zero, args.y, args.y,
+                          args.workspace, &stream, 1),
                "cusparseLtMatmul");
 }
 
@@ -329,7 +324,7 @@ Status unavailable() {
 }  // namespace
 
 bool cusparselt_is_available() { return false; }
-Status cusparselt_sizes(FloatType, int64_t, int64_t, const Context&, CusparseLtSizes*) { return unavailable(); }
+Status cusparselt_sizes(sparse24::ValueType, int64_t, int64_t, const Context&, CusparseLtSizes*) { return unavailable(); }
 Status cusparselt_compress(const CusparseLtCompressArgs&, const Context&) { return unavailable(); }
 Status cusparselt_matmul(const CusparseLtMatmulArgs&, const Context&) { return unavailable(); }
 

@@ -4,8 +4,7 @@
 
 #include "csrc/cuda/gemm.h"
 #include "csrc/cuda/int8_codes.cuh"
-#include "csrc/cuda/launch.cuh"
-#include "csrc/cuda/mm_finish.cuh"
+#include "csrc/cuda/mm_sums.cuh"
 #include "csrc/cuda/quantize_activations.h"
 
 namespace torchao_ops::cuda {
@@ -15,11 +14,9 @@ namespace {
 struct Places {
   int64_t rows, sums, total;
 
-  // 64 MiB of sums, to bound the workspace, but at least 256 rows, for which reading the weight again does not count.
   explicit Places(const Int8MmArgs& args) {
-    constexpr int64_t most_bytes = int64_t{64} << 20, fewest_rows = 256;
     const int64_t row_bytes = args.weight.N * static_cast<int64_t>(sizeof(int32_t));
-    rows = std::min(args.mm.M, std::max(most_bytes / row_bytes, fewest_rows));
+    rows = rows_of_sums(args.mm.M, row_bytes);
     sums = workspace_aligned(gemm_workspace_bytes);
     total = sums + rows * row_bytes;
   }
@@ -61,7 +58,7 @@ int64_t int8_dynamic_mm_prefill_workspace_bytes(const Int8MmArgs& args, const De
 
 Status int8_dynamic_mm_prefill(const Int8MmArgs& args, const Context& context) {
   const MmArgs& mm = args.mm;
-  const int64_t N = args.weight.N, size = size_of(mm.x_type);
+  const int64_t N = args.weight.N;
   const QuantizedX x(mm.M, args.weight.K, context.workspace);
   const Places places(args);
   Status status = quantize_activations(mm, args.weight.K, OctetOrder::natural, x, context);
@@ -70,12 +67,7 @@ Status int8_dynamic_mm_prefill(const Int8MmArgs& args, const Context& context) {
     const Int8GemmArgs sums = sums_of(args, x, places, m, rows);
     status = int8_gemm(sums, context);
     if (status != Status::ok) return status;
-    Product<Int8> product{mm, args.weight, x.scale + m};
-    product.mm.M = rows;
-    product.mm.x = static_cast<const uint8_t*>(mm.x) + m * mm.x_row_stride * size;
-    product.mm.y = static_cast<uint8_t*>(mm.y) + m * N * size;
-    status = launch("mm_add_splits_kernel", mm_add_splits_kernel<true, Int8, int32_t>, grid_of(ceil_div(N, 256), rows), dim3(256),
-                    0, context.stream, product, sums.y, 1);
+    status = finish_sums(Product<Int8>{mm, args.weight, x.scale}, m, rows, Sums<int32_t>{sums.y, N, 0, N, nullptr}, context);
   }
   return status;
 }

@@ -14,6 +14,12 @@ struct MmKernel {
   Status (*run)(const Args&, const Context&);
 };
 
+// Rows of x up to which the weight is better read as it is than dequantized for a dense product, which moves the weight's bytes 9 times for int4
+// and 5 times for int8 (read once, written in 16 bits and read again) but multiplies at the device's full rate. Guesses, not measured: on
+// tensor cores 128 rows are two blocks, of which the second reads the weight from the cache; on the ordinary cores, fp32's, 16
+// rows are two passes over it.
+constexpr int64_t most_rows_mma = 128, most_rows_simt = 16;
+
 // An operator's kernels: on tensor cores, on the ordinary cores (which take everything), and by a dense product of the dequantized weight.
 template <class Args>
 struct MmKernels {
@@ -21,11 +27,6 @@ struct MmKernels {
   MmKernel<Args> mma, simt, prefill;
 
   const MmKernel<Args>& choose(const Args& args) const {
-    // Rows of x up to which the weight is better read as it is than dequantized for a dense product, which moves the weight's bytes 9 times for int4
-    // and 5 times for int8 (read once, written in 16 bits and read again) but multiplies at the device's full rate. Guesses, not measured: on
-    // tensor cores 128 rows are two blocks, of which the second reads the weight from the cache; on the ordinary cores, fp32's, 16
-    // rows are two passes over it.
-    constexpr int64_t most_rows_mma = 128, most_rows_simt = 16;
     const bool tensor_cores = supports_mma(args);
     if (args.weight.K == 0) return simt;                      // cuBLASLt takes no empty operands
     if (batch_invariant()) return tensor_cores ? mma : simt;  // cuBLASLt adds in another order for another M

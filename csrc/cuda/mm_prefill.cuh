@@ -20,16 +20,20 @@ __global__ void __launch_bounds__(256) convert_bias_kernel(const void* bias, Flo
   if (n < N) converted[n] = round_to<T>(load_float(bias, type, n));
 }
 
+// How many rows of the weight are dequantized at a time: 64 MiB, to bound the workspace, but at least 1024, as many as keep a device busy in the
+// product. A multiple of 256, so that the bias of each part is as aligned as gemm wants it, and so are the rows of y where N is.
+inline int64_t rows_of_weight(int64_t N, int64_t row_bytes) {
+  constexpr int64_t most_bytes = int64_t{64} << 20, fewest_rows = 1024;
+  return std::min(N, std::max(most_bytes / row_bytes / 256 * 256, fewest_rows));
+}
+
 // What lies where in the workspace, in bytes, and how many rows of the weight are dequantized at a time.
 struct PrefillWorkspace {
   int64_t rows, gemm, weight, bias, total;
 
-  // 64 MiB of rows, to bound the workspace, but at least 1024, as many as keep a device busy in the product. A multiple of 256, so that the
-  // bias of each part is as aligned as gemm wants it, and so are the rows of y where N is.
   PrefillWorkspace(const MmArgs& mm, int64_t N, int64_t K) {
-    constexpr int64_t most_bytes = int64_t{64} << 20, fewest_rows = 1024;
     const int64_t size = size_of(mm.x_type);
-    rows = std::min(N, std::max(most_bytes / (K * size) / 256 * 256, fewest_rows));
+    rows = rows_of_weight(N, K * size);
     gemm = 0;
     weight = workspace_aligned(gemm_workspace_bytes);
     bias = weight + workspace_aligned(rows * K * size);

@@ -28,6 +28,12 @@ bool is_loaded(const char* library) {
   return handle != nullptr;
 }
 
+#ifdef TORCHAO_OPS_CUSPARSELT
+constexpr bool knows_cusparselt = true;
+#else
+constexpr bool knows_cusparselt = false;
+#endif
+
 #ifndef TORCHAO_OPS_CUDA_ARCHS
 #define TORCHAO_OPS_CUDA_ARCHS ""
 #endif
@@ -42,7 +48,7 @@ bool is_loaded(const char* library) {
 //   avx512_bf16      whether the bf16 dot product is used as well
 //   avx512_vbmi2     whether expanding of 16-bit numbers is
 //   cuda_archs       built in: "sm_90a" for code, "compute_80" for PTX; [] if none
-//   cublaslt, cusparselt  whether the process has loaded it, as torch with CUDA does
+//   cublaslt, cusparselt  whether the process has loaded it, as torch with CUDA does; cuSPARSELt only if this library was built for it
 std::string op_capabilities() {
   Isa isa;
   check_status("capabilities", isa_in_use(&isa));
@@ -56,7 +62,7 @@ std::string op_capabilities() {
          ", \"avx512_vbmi2\": " + json_bool(isa == Isa::avx512 && cpu_has_avx512_vbmi2()) +
          ", \"cuda_archs\": " + json_words(TORCHAO_OPS_CUDA_ARCHS) +
          ", \"cublaslt\": " + json_bool(is_loaded("libcublasLt.so.13") || is_loaded("libcublasLt.so.12")) +
-         ", \"cusparselt\": " + json_bool(is_loaded("libcusparseLt.so.0")) + "}";
+         ", \"cusparselt\": " + json_bool(knows_cusparselt && is_loaded("libcusparseLt.so.0")) + "}";
 }
 
 }  // namespace torchao_ops

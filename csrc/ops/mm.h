@@ -21,14 +21,17 @@ Tensor run_product(const char* op, Status (*backend)(const Args& args, const Ten
   return y;
 }
 
+inline void check_bias(const char* op, const std::optional<Tensor>& bias, int64_t N) {
+  if (!bias) return;
+  check_float(op, "bias", *bias);
+  check_shape(op, "bias", *bias, "[N]", {N});
+}
+
 // x @ w.T + bias: checks the bias, too.
 template <class Args>
 Tensor multiply(const char* op, Status (*backend)(const Args& args, const Tensor& x), const Tensor& x, FloatType x_type,
                 const decltype(Args::weight)& weight, const std::optional<Tensor>& bias) {
-  if (bias) {
-    check_float(op, "bias", *bias);
-    check_shape(op, "bias", *bias, "[N]", {weight.N});
-  }
+  check_bias(op, bias, weight.N);
   return run_product(op, backend, x, x_type, weight, weight.N, bias);
 }
 

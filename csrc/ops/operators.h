@@ -18,8 +18,9 @@ std::string op_capabilities();
 
 // Of CUDA tensors only; of others they say so.
 Tensor op_sparse24_cusparselt_compress(const Tensor& values, const Tensor& bitmask, int64_t in_features);
-Tensor op_sparse24_cusparselt_mm(const Tensor& x, const Tensor& packed, int64_t out_features,
-                                 const std::optional<Tensor>& weight_scale, const std::optional<Tensor>& bias);
+Tensor op_sparse24_cusparselt_mm(const Tensor& x, const Tensor& packed, int64_t out_features, const std::optional<Tensor>& bias);
+Tensor op_sparse24_cusparselt_dynamic_mm(const Tensor& x, const Tensor& packed, const Tensor& values, const Tensor& bitmask,
+                                         const Tensor& weight_scale, const std::optional<Tensor>& bias);
 
 namespace cpu {
 

@@ -331,7 +331,7 @@ inline at::Tensor sparse24_dynamic_mm(const at::Tensor& x, const at::Tensor& val
   return op.call(x, values, bitmask, weight_scale, bias);
 }
 
-// A 2:4 sparse weight [N, in_features] of float16 or bfloat16 in cuSPARSELt's own layout: on CUDA only.
+// A 2:4 sparse weight [N, in_features] of any values but float32 in cuSPARSELt's own layout: on CUDA only.
 inline at::Tensor sparse24_cusparselt_compress(const at::Tensor& values, const at::Tensor& bitmask, int64_t in_features) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("torchao::sparse24_cusparselt_compress", "")
@@ -339,15 +339,25 @@ inline at::Tensor sparse24_cusparselt_compress(const at::Tensor& values, const a
   return op.call(values, bitmask, in_features);
 }
 
-// y = x @ w.T + bias, with a weight [out_features, K] in that layout.
+// y = x @ w.T + bias, with a weight [out_features, K] of float16 or bfloat16 in that layout.
 inline at::Tensor sparse24_cusparselt_mm(const at::Tensor& x, const at::Tensor& packed, int64_t out_features,
-                                         const std::optional<at::Tensor>& weight_scale = std::nullopt,
                                          const std::optional<at::Tensor>& bias = std::nullopt) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("torchao::sparse24_cusparselt_mm", "")
+          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, int64_t, const std::optional<at::Tensor>&)>();
+  return op.call(x, packed, out_features, bias);
+}
+
+// sparse24_dynamic_mm, with the weight in that layout as well.
+inline at::Tensor sparse24_cusparselt_dynamic_mm(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& values,
+                                                 const at::Tensor& bitmask, const at::Tensor& weight_scale,
+                                                 const std::optional<at::Tensor>& bias = std::nullopt) {
   static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("torchao::sparse24_cusparselt_mm", "")
-                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, int64_t, const std::optional<at::Tensor>&,
-                                               const std::optional<at::Tensor>&)>();
-  return op.call(x, packed, out_features, weight_scale, bias);
+                             .findSchemaOrThrow("torchao::sparse24_cusparselt_dynamic_mm", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                               const at::Tensor&, const std::optional<at::Tensor>&)>();
+  return op.call(x, packed, values, bitmask, weight_scale, bias);
 }
 
 }  // namespace torchao_ops

@@ -60,6 +60,7 @@ from .ops.nf4_quantize import nf4_quantize  # noqa: E402
 from .ops.nf4_quantize_absmax import nf4_quantize_absmax  # noqa: E402
 from .ops.sparse24_compress import sparse24_compress  # noqa: E402
 from .ops.sparse24_cusparselt_compress import sparse24_cusparselt_compress  # noqa: E402
+from .ops.sparse24_cusparselt_dynamic_mm import sparse24_cusparselt_dynamic_mm  # noqa: E402
 from .ops.sparse24_cusparselt_mm import sparse24_cusparselt_mm  # noqa: E402
 from .ops.sparse24_decompress import sparse24_decompress  # noqa: E402
 from .ops.sparse24_dynamic_mm import sparse24_dynamic_mm  # noqa: E402
@@ -138,6 +139,7 @@ __all__ = [
     "smoothquant",
     "sparse24_compress",
     "sparse24_cusparselt_compress",
+    "sparse24_cusparselt_dynamic_mm",
     "sparse24_cusparselt_mm",
     "sparse24_decompress",
     "sparse24_dynamic_mm",

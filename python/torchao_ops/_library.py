@@ -35,6 +35,7 @@ OPERATORS = (
     "sparse24_dynamic_mm",
     "sparse24_cusparselt_compress",
     "sparse24_cusparselt_mm",
+    "sparse24_cusparselt_dynamic_mm",
 )
 
 

@@ -1,6 +1,8 @@
 #include "tests/cpp/kernels.h"
 
+#include <algorithm>
 #include <map>
+#include <string>
 
 #include "csrc/spec/batch_invariant.h"
 #ifdef TORCHAO_OPS_TEST_CUDA
@@ -13,6 +15,7 @@
 #include "csrc/cuda/fp8_mm_simt.h"
 #include "csrc/cuda/fp8_quantize.h"
 #include "csrc/cuda/fp8_scaled_mm.h"
+#include "csrc/cuda/cusparselt.h"
 #include "csrc/cuda/gemm.h"
 #include "csrc/cuda/int4_dequantize.h"
 #include "csrc/cuda/int4_dynamic_mm.h"
@@ -38,8 +41,10 @@
 #include "csrc/cuda/nf4_quantize.h"
 #include "csrc/cuda/nf4_quantize_absmax.h"
 #include "csrc/cuda/sparse24_compress.h"
+#include "csrc/cuda/sparse24_cusparselt.h"
 #include "csrc/cuda/sparse24_decompress.h"
 #include "csrc/cuda/sparse24_dynamic_mm.h"
+#include "csrc/cuda/sparse24_dynamic_mm_prefill.h"
 #include "csrc/cuda/sparse24_mm.h"
 #include "csrc/cuda/sparse24_mm_mma.h"
 #include "csrc/cuda/sparse24_mm_prefill.h"
@@ -169,6 +174,48 @@ const Fp8DequantizeKernel all_fp8_dequantize[] = {
      run_cuda<Fp8DequantizeArgs, cuda::fp8_dequantize, no_workspace>},
 };
 
+// sparse24_cusparselt_dynamic_mm with a weight that is packed before, in the workspace: what sparse24_cusparselt_compress does not refuse.
+bool fits_cusparselt(const Sparse24MmArgs& args) {
+  const sparse24::Weight& w = args.weight;
+  for (int64_t n = 0; n < w.N; ++n) {
+    for (int64_t quad = 0; quad < sparse24::quads(w.K); ++quad) {
+      if (sparse24::keeps_too_many(w.bits(n, quad))) return false;
+    }
+  }
+  // Tensor cores add products of e4m3fn in less than fp32 (docs/numerics.md).
+  const bool sums_are_exact = w.value_type == sparse24::ValueType::int8 || std::string(where_kernels_run()) != "cuda on a device";
+  return args.mm.M > 0 && w.N > 0 && w.K > 0 && sums_are_exact && cuda::cusparselt_is_available() && fits_on_device(args);
+}
+struct PackPlaces {
+  int64_t packed, workspace, total;
+
+  PackPlaces(const Sparse24MmArgs& args, const cuda::Context& context) {
+    int64_t packed_bytes = 0, compress_bytes = 0;
+    const sparse24::Weight& w = args.weight;
+    cuda::sparse24_cusparselt_packed_bytes(w.value_type, w.N, w.K, context, &packed_bytes);
+    cuda::sparse24_cusparselt_compress_workspace_bytes({w, nullptr, nullptr}, context, &compress_bytes);
+    packed = cuda::workspace_alignment;  // behind the violation
+    workspace = packed + cuda::workspace_aligned(packed_bytes);
+    total = workspace +
+            std::max(compress_bytes, cuda::sparse24_cusparselt_dynamic_mm_workspace_bytes({args, nullptr}, context.device));
+  }
+};
+int64_t pack_and_multiply_workspace_bytes(const Sparse24MmArgs& args, const cuda::Device& device) {
+  cuda::Context context = test_context();
+  context.device = device;
+  return PackPlaces(args, context).total;
+}
+Status pack_and_multiply(const Sparse24MmArgs& args, const cuda::Context& context) {
+  const PackPlaces places(args, context);
+  uint8_t* const memory = static_cast<uint8_t*>(context.workspace);
+  cuda::Context inside = context;
+  inside.workspace = memory + places.workspace;
+  const Status status =
+      cuda::sparse24_cusparselt_compress({args.weight, memory + places.packed, reinterpret_cast<int64_t*>(memory)}, inside);
+  if (status != Status::ok) return status;
+  return cuda::sparse24_cusparselt_dynamic_mm({args, memory + places.packed}, inside);
+}
+
 const Int4MmKernel all_int4_mm[] = {
     {"cuda_int4_mm", Needs::cuda, fits<Int4MmArgs>, run_cuda<Int4MmArgs, cuda::int4_mm, cuda::int4_mm_workspace_bytes>,
      batch_invariant()},
@@ -292,6 +339,11 @@ const Sparse24MmKernel all_sparse24_dynamic_mm[] = {
      run_cuda<Sparse24MmArgs, cuda::sparse24_dynamic_mm_mma, cuda::sparse24_dynamic_mm_mma_workspace_bytes>, batch_invariant()},
     {"cuda_sparse24_dynamic_mm_simt", Needs::cuda, fits<Sparse24MmArgs>,
      run_cuda<Sparse24MmArgs, cuda::sparse24_dynamic_mm_simt, cuda::sparse24_dynamic_mm_simt_workspace_bytes>},
+    {"cuda_sparse24_dynamic_mm_prefill", Needs::cuda,
+     [](const Sparse24MmArgs& args) { return fits_prefill(args) && cuda::supports_sparse24_dynamic_mm_prefill(args); },
+     run_cuda<Sparse24MmArgs, cuda::sparse24_dynamic_mm_prefill, cuda::sparse24_dynamic_mm_prefill_workspace_bytes>, false},
+    {"cuda_sparse24_cusparselt_dynamic_mm", Needs::cuda, fits_cusparselt,
+     run_cuda<Sparse24MmArgs, pack_and_multiply, pack_and_multiply_workspace_bytes>, false},
 };
 
 #else

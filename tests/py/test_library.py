@@ -62,7 +62,9 @@ SCHEMAS = {
     "sparse24_cusparselt_compress": "torchao::sparse24_cusparselt_compress(Tensor values, Tensor bitmask,"
     " int in_features) -> Tensor",
     "sparse24_cusparselt_mm": "torchao::sparse24_cusparselt_mm(Tensor x, Tensor packed, int out_features,"
-    " Tensor? weight_scale=None, Tensor? bias=None) -> Tensor",
+    " Tensor? bias=None) -> Tensor",
+    "sparse24_cusparselt_dynamic_mm": "torchao::sparse24_cusparselt_dynamic_mm(Tensor x, Tensor packed, Tensor values,"
+    " Tensor bitmask, Tensor weight_scale, Tensor? bias=None) -> Tensor",
 }
 
 # Prints the sum of a small product, to compare between processes.

@@ -37,15 +37,17 @@ def check_values_dtype(op: str, name: str, dtype: torch.dtype) -> None:
     )
 
 
-def check_cusparselt_tensor(op: str, name: str, tensor: Tensor) -> None:
+def check_on_cuda(op: str, name: str, tensor: Tensor) -> None:
     torch._check(
         tensor.device.type == "cuda",
         lambda: f"{op}: {name} must be on a CUDA device, which cuSPARSELt is for, but got {tensor.device}",
     )
-    torch._check(
-        tensor.dtype in (torch.float16, torch.bfloat16),
-        lambda: f"{op}: {name} must be float16 or bfloat16, but got {dtype_name(tensor.dtype)}",
-    )
+
+
+def check_packed(op: str, packed: Tensor, dtype: torch.dtype) -> None:
+    """A weight in cuSPARSELt's layout, whose size only cuSPARSELt knows."""
+    check_dtype(op, "packed", packed, dtype)
+    check_rank(op, "packed", packed, "[packed bytes]" if dtype in _8_BIT_DTYPES else "[packed bytes / 2]", rank=1)
 
 
 def check_weight(op: str, values: Tensor, bitmask: Tensor, weight_scale: Tensor | None, in_features: int) -> None:
@@ -62,33 +64,43 @@ def check_weight(op: str, values: Tensor, bitmask: Tensor, weight_scale: Tensor 
 
 def register_mm(op: str, dynamic: bool) -> None:
     """Registers the fake kernel and the gradient of `sparse24_mm` or `sparse24_dynamic_mm`."""
-    torch.library.register_fake(f"torchao::{op}", _mm_fake(op, dynamic))
-    torch.library.register_autograd(f"torchao::{op}", _mm_backward, setup_context=_mm_setup_context(op))
 
-
-def _mm_fake(op: str, dynamic: bool):
+    @torch.library.register_fake(f"torchao::{op}")
     def fake(
         x: Tensor, values: Tensor, bitmask: Tensor, weight_scale: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
-        check_same_device(op, x=x, values=values, bitmask=bitmask, weight_scale=weight_scale, bias=bias)
-        check_activations(op, x)
-        has_8_bits = values.dtype in _8_BIT_DTYPES
-        torch._check(
-            has_8_bits or not dynamic,
-            lambda: f"{op}: values must be int8 or float8_e4m3fn, but got {dtype_name(values.dtype)}",
-        )
-        check_values_dtype(op, "values", values.dtype)
-        torch._check(
-            weight_scale is not None or not has_8_bits,
-            lambda: f"{op}: weight_scale must be given with {dtype_name(values.dtype)} values, but got None",
-        )
-        check_weight(op, values, bitmask, weight_scale, x.shape[-1])
+        check_operands(op, dynamic, x, values, bitmask, weight_scale, bias)
         return fake_result(op, x, values.shape[0], bias)
 
-    return fake
+    torch.library.register_autograd(f"torchao::{op}", mm_backward, setup_context=mm_setup_context(op))
 
 
-def _mm_setup_context(op: str):
+def check_operands(
+    op: str,
+    dynamic: bool,
+    x: Tensor,
+    values: Tensor,
+    bitmask: Tensor,
+    weight_scale: Tensor | None,
+    bias: Tensor | None,
+) -> None:
+    """Of the products, and of bias its device only."""
+    check_same_device(op, x=x, values=values, bitmask=bitmask, weight_scale=weight_scale, bias=bias)
+    check_activations(op, x)
+    has_8_bits = values.dtype in _8_BIT_DTYPES
+    torch._check(
+        has_8_bits or not dynamic,
+        lambda: f"{op}: values must be int8 or float8_e4m3fn, but got {dtype_name(values.dtype)}",
+    )
+    check_values_dtype(op, "values", values.dtype)
+    torch._check(
+        weight_scale is not None or not has_8_bits,
+        lambda: f"{op}: weight_scale must be given with {dtype_name(values.dtype)} values, but got None",
+    )
+    check_weight(op, values, bitmask, weight_scale, x.shape[-1])
+
+
+def mm_setup_context(op: str):
     def setup_context(ctx, inputs, output) -> None:
         # Arguments that the caller leaves out are not among the inputs.
         x, values, bitmask, *rest = inputs
@@ -101,7 +113,7 @@ def _mm_setup_context(op: str):
     return setup_context
 
 
-def _mm_backward(ctx, grad_output: Tensor):
+def mm_backward(ctx, grad_output: Tensor):
     """Gradients for x and bias; `sparse24_dynamic_mm` passes through the rounding of x as if it were the identity."""
     grad_x = grad_bias = None
     if ctx.needs_input_grad[0]:

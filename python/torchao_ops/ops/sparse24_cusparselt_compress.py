@@ -3,17 +3,18 @@
 import torch
 from torch import Tensor
 
-from ._check import check_at_least, check_same_device
-from ._sparse24 import check_cusparselt_tensor, check_weight
+from ._check import check_at_least, check_same_device, dtype_name
+from ._sparse24 import check_on_cuda, check_weight
 
 
 def sparse24_cusparselt_compress(values: Tensor, bitmask: Tensor, in_features: int) -> Tensor:
-    """A 2:4 sparse weight in cuSPARSELt's own layout, for `sparse24_cusparselt_mm`: CUDA only.
+    """A 2:4 sparse weight in cuSPARSELt's own layout, for `sparse24_cusparselt_mm` and `sparse24_cusparselt_dynamic_mm`: CUDA only.
 
     The layout is the business of the cuSPARSELt version and the device: make it where it is used, and do not save it.
 
     Args:
-        values, bitmask: the weight [N, in_features], as `sparse24_decompress` takes it, in fp16 or bf16 on a CUDA device.
+        values, bitmask: the weight [N, in_features], as `sparse24_decompress` takes it, in fp16, bf16, int8 or
+            float8_e4m3fn on a CUDA device.
         in_features: K.
 
     Returns:
@@ -30,7 +31,11 @@ def sparse24_cusparselt_compress(values: Tensor, bitmask: Tensor, in_features: i
 def _fake(values: Tensor, bitmask: Tensor, in_features: int) -> Tensor:
     op = "sparse24_cusparselt_compress"
     check_same_device(op, values=values, bitmask=bitmask)
-    check_cusparselt_tensor(op, "values", values)
+    check_on_cuda(op, "values", values)
+    torch._check(
+        values.dtype in (torch.float16, torch.bfloat16, torch.int8, torch.float8_e4m3fn),
+        lambda: f"{op}: values must be float16, bfloat16, int8 or float8_e4m3fn, but got {dtype_name(values.dtype)}",
+    )
     check_at_least(op, "in_features", in_features, 0)
     check_weight(op, values, bitmask, None, in_features)
     # How large it is only cuSPARSELt knows.

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "csrc/spec/float_types.h"
+#include "csrc/spec/sparse24.h"
 
 namespace torchao_ops::test {
 namespace {
@@ -26,7 +26,6 @@ struct Matrix {
 struct Product {
   const void* self;
   const Matrix *a, *b, *c;
-  int scales;
 };
 struct Algorithm {
   const void* self;
@@ -64,7 +63,28 @@ const Matrix* matrix(const Opaque* opaque) {
   return inside<Matrix>(const_cast<Opaque*>(opaque));
 }
 
-FloatType float_type(cudaDataType type) { return type == CUDA_R_16BF ? FloatType::bf16 : FloatType::f16; }
+int64_t bytes_of(cudaDataType type) {
+  return type == CUDA_R_8I || type == CUDA_R_8F_E4M3 ? 1 : type == CUDA_R_16F || type == CUDA_R_16BF ? 2 : 4;
+}
+double load(const void* values, cudaDataType type, int64_t i) {
+  using sparse24::ValueType;
+  switch (type) {
+    case CUDA_R_8I: return sparse24::load_value(values, ValueType::int8, i);
+    case CUDA_R_8F_E4M3: return sparse24::load_value(values, ValueType::e4m3fn, i);
+    case CUDA_R_16F: return sparse24::load_value(values, ValueType::f16, i);
+    case CUDA_R_16BF: return sparse24::load_value(values, ValueType::bf16, i);
+    case CUDA_R_32I: return static_cast<const int32_t*>(values)[i];
+    default: return static_cast<const float*>(values)[i];
+  }
+}
+void store(double value, void* values, cudaDataType type, int64_t i) {
+  if (type == CUDA_R_32I) {
+    static_cast<int32_t*>(values)[i] = static_cast<int32_t>(value);
+  } else {
+    const FloatType float_type = type == CUDA_R_16F ? FloatType::f16 : type == CUDA_R_16BF ? FloatType::bf16 : FloatType::f32;
+    store_float(static_cast<float>(value), values, float_type, i);
+  }
+}
 bool is_aligned(const void* pointer, uintptr_t bytes) { return reinterpret_cast<uintptr_t>(pointer) % bytes == 0; }
 
 bool is_known_handle(const cusparseLtHandle_t* handle) { return handle->data[0] == 0x5a; }
@@ -72,12 +92,12 @@ bool is_known_handle(const cusparseLtHandle_t* handle) { return handle->data[0] 
 cusparseStatus_t init_matrix(const cusparseLtHandle_t* handle, cusparseLtMatDescriptor_t* descriptor, int64_t rows,
                              int64_t columns, int64_t leading_dimension, uint32_t alignment, cudaDataType type,
                              cusparseOrder_t order, bool is_sparse) {
-  const int64_t multiple = is_sparse ? 16 : 8, row = order == CUSPARSE_ORDER_ROW ? columns : rows;
+  const int64_t in_16_bytes = 16 / bytes_of(type), multiple = is_sparse ? 2 * in_16_bytes : in_16_bytes;
+  const int64_t row = order == CUSPARSE_ORDER_ROW ? columns : rows;
   complain_unless(is_known_handle(handle), "there is no handle");
   complain_unless(rows > 0 && columns > 0 && rows % multiple == 0 && columns % multiple == 0, "sizes are no multiples");
-  complain_unless(leading_dimension >= row && leading_dimension % 8 == 0, "rows overlap");
+  complain_unless(leading_dimension >= row && leading_dimension % in_16_bytes == 0, "rows overlap");
   complain_unless(alignment == 16, "another alignment");
-  complain_unless(type == CUDA_R_16F || type == CUDA_R_16BF, "another type");
   put(descriptor, Matrix{nullptr, rows, columns, leading_dimension, type, order, is_sparse});
   return CUSPARSE_STATUS_SUCCESS;
 }
@@ -87,18 +107,21 @@ int64_t place(const Matrix& m, int64_t row, int64_t column) {
 }
 
 // y = alpha * a * b^T + beta * y.
-void multiply(const Plan& plan, const void* alpha, const void* packed, const void* b_values, float beta, void* y) {
+void multiply(const Plan& plan, float alpha, const void* packed, const void* b_values, float beta, void* y) {
   const Matrix &a = *plan.product.a, &b = *plan.product.b, &c = *plan.product.c;
   for (int64_t i = 0; i < c.rows; ++i) {
     for (int64_t j = 0; j < c.columns; ++j) {
-      float sum = 0;
+      double sum = 0;
       for (int64_t k = 0; k < a.columns; ++k) {
-        const auto bits = static_cast<uint16_t>(~static_cast<const uint16_t*>(packed)[place(a, i, k)]);
-        sum += load_float(&bits, float_type(a.type), 0) * load_float(b_values, float_type(b.type), place(b, j, k));
+        uint8_t element[2];
+        for (int64_t byte = 0; byte < bytes_of(a.type); ++byte) {
+          element[byte] = static_cast<uint8_t>(~static_cast<const uint8_t*>(packed)[place(a, i, k) * bytes_of(a.type) + byte]);
+        }
+        sum += load(element, a.type, 0) * load(b_values, b.type, place(b, j, k));
       }
-      sum *= static_cast<const float*>(alpha)[plan.product.scales != 0 ? i : 0];
-      if (beta != 0) sum += beta * load_float(y, float_type(c.type), place(c, i, j));
-      store_float(sum, y, float_type(c.type), place(c, i, j));
+      sum *= alpha;
+      if (beta != 0) sum += beta * load(y, c.type, place(c, i, j));
+      store(sum, y, c.type, place(c, i, j));
     }
   }
 }
@@ -114,7 +137,7 @@ cusparseStatus_t run(const char* call, const cusparseLtHandle_t* handle, Plan* p
   complain_unless(stream_count == 1, "there is not one stream");
   state.stream = streams[0];
   state.workspace = workspace;
-  multiply(*plan, alpha, A, B, *static_cast<const float*>(beta), D);
+  multiply(*plan, *static_cast<const float*>(alpha), A, B, *static_cast<const float*>(beta), D);
   return CUSPARSE_STATUS_SUCCESS;
 }
 
@@ -166,22 +189,15 @@ cusparseStatus_t cusparseLtMatmulDescriptorInit(const cusparseLtHandle_t*, cuspa
   const Matrix &ma = *matrix(a), &mb = *matrix(b), &mc = *matrix(c);
   complain_unless(op_a == CUSPARSE_OPERATION_NON_TRANSPOSE && op_b == CUSPARSE_OPERATION_TRANSPOSE, "other operations");
   complain_unless(c == d, "C is not D");
-  complain_unless(compute_type == CUSPARSE_COMPUTE_32F, "sums are not fp32");
+  complain_unless(compute_type == (ma.type == CUDA_R_8I ? CUSPARSE_COMPUTE_32I : CUSPARSE_COMPUTE_32F), "sums of another type");
   complain_unless(ma.is_sparse && !mb.is_sparse && !mc.is_sparse, "the first operand is to be the sparse one");
   complain_unless(ma.columns == mb.columns && ma.rows == mc.rows && mb.rows == mc.columns, "sizes do not match");
-  complain_unless(ma.type == mb.type && ma.type == mc.type, "types differ");
-  put(descriptor, Product{nullptr, &ma, &mb, &mc, 0});
+  const cudaDataType result = ma.type == CUDA_R_8I ? CUDA_R_32I : ma.type == CUDA_R_8F_E4M3 ? CUDA_R_32F : ma.type;
+  complain_unless(bytes_of(ma.type) <= 2 && ma.type == mb.type && mc.type == result, "other types");
+  put(descriptor, Product{nullptr, &ma, &mb, &mc});
   --state.live_objects;  // has no function that destroys it
   return CUSPARSE_STATUS_SUCCESS;
 }
-cusparseStatus_t cusparseLtMatmulDescSetAttribute(const cusparseLtHandle_t*, cusparseLtMatmulDescriptor_t* descriptor,
-                                                  cusparseLtMatmulDescAttribute_t attribute, const void* data, size_t bytes) {
-  if (!succeeds("cusparseLtMatmulDescSetAttribute")) return failure;
-  complain_unless(attribute == CUSPARSELT_MATMUL_ALPHA_VECTOR_SCALING && bytes == sizeof(int), "another attribute");
-  std::memcpy(&inside<Product>(descriptor)->scales, data, sizeof(int));
-  return CUSPARSE_STATUS_SUCCESS;
-}
-
 cusparseStatus_t cusparseLtMatmulAlgSelectionInit(const cusparseLtHandle_t*, cusparseLtMatmulAlgSelection_t* selection,
                                                   const cusparseLtMatmulDescriptor_t* descriptor,
                                                   cusparseLtMatmulAlg_t algorithm) {
@@ -227,7 +243,8 @@ cusparseStatus_t cusparseLtMatmulSearch(const cusparseLtHandle_t* handle, cuspar
   if (status != CUSPARSE_STATUS_SUCCESS) return status;
   found->is_searched = true;
   ++state.searches;
-  for (int64_t i = 0; i < found->product.c->rows * found->product.c->columns; ++i) static_cast<uint16_t*>(D)[i] = 0x4bad;
+  const Matrix& d = *found->product.c;
+  std::memset(D, 0x4b, static_cast<size_t>(d.rows * d.columns * bytes_of(d.type)));
   return status;
 }
 cusparseStatus_t cusparseLtMatmul(const cusparseLtHandle_t* handle, const cusparseLtMatmulPlan_t* plan, const void* alpha,
@@ -241,7 +258,8 @@ cusparseStatus_t cusparseLtMatmul(const cusparseLtHandle_t* handle, const cuspar
 cusparseStatus_t cusparseLtSpMMACompressedSize2(const cusparseLtHandle_t*, const cusparseLtMatDescriptor_t* descriptor,
                                                 size_t* bytes, size_t* buffer_bytes) {
   if (!succeeds("cusparseLtSpMMACompressedSize2")) return failure;
-  *bytes = fake_packed_bytes(matrix(descriptor)->rows, matrix(descriptor)->columns);
+  const Matrix& m = *matrix(descriptor);
+  *bytes = fake_packed_bytes(m.rows, m.columns, bytes_of(m.type));
   *buffer_bytes = fake_scratch_bytes;
   return CUSPARSE_STATUS_SUCCESS;
 }
@@ -253,8 +271,8 @@ cusparseStatus_t cusparseLtSpMMACompress2(const cusparseLtHandle_t*, const cuspa
   const Matrix& m = *matrix(descriptor);
   complain_unless(m.is_sparse && is_first == 1 && operation == CUSPARSE_OPERATION_NON_TRANSPOSE, "not the sparse first operand");
   state.stream = stream;
-  for (int64_t i = 0; i < m.rows * m.columns; ++i) {
-    static_cast<uint16_t*>(packed)[i] = static_cast<uint16_t>(~static_cast<const uint16_t*>(dense)[i]);
+  for (int64_t i = 0; i < m.rows * m.columns * bytes_of(m.type); ++i) {
+    static_cast<uint8_t*>(packed)[i] = static_cast<uint8_t>(~static_cast<const uint8_t*>(dense)[i]);
   }
   std::memset(buffer, 1, fake_scratch_bytes);
   return CUSPARSE_STATUS_SUCCESS;

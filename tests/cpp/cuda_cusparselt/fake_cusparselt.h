@@ -24,7 +24,9 @@ struct FakeCusparseLt {
 };
 
 // How much a packed weight [N, K] has, and its scratch.
-constexpr size_t fake_packed_bytes(int64_t N, int64_t K) { return static_cast<size_t>(N * K * 2 + 128); }
+constexpr size_t fake_packed_bytes(int64_t N, int64_t K, int64_t element_bytes) {
+  return static_cast<size_t>(N * K * element_bytes + 128);
+}
 constexpr size_t fake_scratch_bytes = 256;
 
 }  // namespace torchao_ops::test

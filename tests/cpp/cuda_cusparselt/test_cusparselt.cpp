@@ -68,35 +68,61 @@ struct Free {
 using Memory = std::unique_ptr<void, Free>;
 Memory memory(size_t bytes) { return Memory(std::aligned_alloc(256, (bytes + 255) / 256 * 256)); }
 
+using sparse24::ValueType;
+constexpr ValueType types[] = {ValueType::f16, ValueType::bf16, ValueType::int8, ValueType::e4m3fn};
+
 struct Case {
-  FloatType type = FloatType::bf16;
-  int64_t M = 8, N = 32, K = 48;
-  bool scale = false, fill = false;
+  ValueType type = ValueType::bf16;
+  int64_t M = 16, N = 32, K = 96;
+  bool fill = false;
   int device = 0;
 };
 
 // Small integers, all different enough to tell every transposition: sums are exact in fp32, and below 256 in bf16, too.
 int64_t x_value(int64_t m, int64_t k) { return (m * 5 + k * 3) % 7 - 3; }
 int64_t w_value(int64_t n, int64_t k) { return k % 4 == n % 4 || k % 4 == (n / 4 + n + 1) % 4 ? (n * 3 + k * 2) % 5 - 2 : 0; }
-int64_t scale_value(int64_t n) { return n % 3 - 1; }
+
+void store(int64_t value, void* values, ValueType type, int64_t i) {
+  const auto number = static_cast<float>(value);
+  switch (type) {
+    case ValueType::int8: static_cast<int8_t*>(values)[i] = static_cast<int8_t>(value); break;
+    case ValueType::e4m3fn: from_float(number, static_cast<Float8E4m3fn*>(values) + i); break;
+    default: store_float(number, values, type == ValueType::f16 ? FloatType::f16 : FloatType::bf16, i);
+  }
+}
+// Of y: fp16 and bf16 as they are, sums of int8 in int32, and of e4m3fn in fp32.
+int64_t result_bytes(ValueType type) { return sparse24::size_of(type) == 1 ? 4 : 2; }
+void store_result(int64_t value, void* y, ValueType type, int64_t i) {
+  switch (type) {
+    case ValueType::int8: static_cast<int32_t*>(y)[i] = static_cast<int32_t>(value); break;
+    case ValueType::e4m3fn: static_cast<float*>(y)[i] = static_cast<float>(value); break;
+    default: store(value, y, type, i);
+  }
+}
+double result(const void* y, ValueType type, int64_t i) {
+  switch (type) {
+    case ValueType::int8: return static_cast<const int32_t*>(y)[i];
+    case ValueType::e4m3fn: return static_cast<const float*>(y)[i];
+    default: return sparse24::load_value(y, type, i);
+  }
+}
 
 // Packs, multiplies and compares. The error, or nothing.
 std::string multiply(const Case& c) {
   const Context context = context_of(c.device);
   cuda::CusparseLtSizes sizes{};
   if (cuda::cusparselt_sizes(c.type, c.N, c.K, context, &sizes) != Status::ok) return cuda::error;
-  if (sizes.packed != static_cast<int64_t>(fake_packed_bytes(c.N, c.K)) || sizes.scratch != int64_t{fake_scratch_bytes})
+  const int64_t size = sparse24::size_of(c.type);
+  if (sizes.packed != static_cast<int64_t>(fake_packed_bytes(c.N, c.K, size)) || sizes.scratch != int64_t{fake_scratch_bytes})
     return "sizes";
-  const Memory w = memory(static_cast<size_t>(c.N * c.K * 2)), x = memory(static_cast<size_t>(c.M * c.K * 2)),
-               y = memory(static_cast<size_t>(c.M * c.N * 2)), packed = memory(static_cast<size_t>(sizes.packed)),
-               scratch = memory(static_cast<size_t>(sizes.scratch)), workspace = memory(256);
-  std::vector<float> scale;
-  for (int64_t n = 0; n < c.N; ++n) {
-    scale.push_back(static_cast<float>(scale_value(n)));
-    for (int64_t k = 0; k < c.K; ++k) store_float(static_cast<float>(w_value(n, k)), w.get(), c.type, n * c.K + k);
-  }
+  const Memory w = memory(static_cast<size_t>(c.N * c.K * size)), x = memory(static_cast<size_t>(c.M * c.K * size)),
+               y = memory(static_cast<size_t>(c.M * c.N * result_bytes(c.type))),
+               packed = memory(static_cast<size_t>(sizes.packed)), scratch = memory(static_cast<size_t>(sizes.scratch)),
+               workspace = memory(256);
+  for (int64_t n = 0; n < c.N; ++n)
+    for (int64_t k = 0; k < c.K; ++k) store(w_value(n, k), w.get(), c.type, n * c.K + k);
   for (int64_t m = 0; m < c.M; ++m)
-    for (int64_t k = 0; k < c.K; ++k) store_float(static_cast<float>(x_value(m, k)), x.get(), c.type, m * c.K + k);
+    for (int64_t k = 0; k < c.K; ++k) store(x_value(m, k), x.get(), c.type, m * c.K + k);
   if (cuda::cusparselt_compress({c.type, w.get(), c.N, c.K, packed.get(), scratch.get()}, context) != Status::ok)
     return cuda::error;
 
@@ -104,7 +130,6 @@ std::string multiply(const Case& c) {
   args.type = c.type;
   args.x = x.get();
   args.packed = packed.get();
-  args.scale = c.scale ? scale.data() : nullptr;
   args.y = y.get();
   args.M = c.M;
   args.N = c.N;
@@ -112,7 +137,7 @@ std::string multiply(const Case& c) {
   args.workspace = workspace.get();
   if (c.fill) {
     args.fill_y = [&] {
-      for (int64_t i = 0; i < c.M * c.N; ++i) store_float(static_cast<float>(i % 13 - 6), y.get(), c.type, i);
+      for (int64_t i = 0; i < c.M * c.N; ++i) store_result(i % 13 - 6, y.get(), c.type, i);
       return Status::ok;
     };
   }
@@ -123,10 +148,9 @@ std::string multiply(const Case& c) {
     for (int64_t n = 0; n < c.N; ++n) {
       int64_t expected = 0;
       for (int64_t k = 0; k < c.K; ++k) expected += x_value(m, k) * w_value(n, k);
-      if (c.scale) expected *= scale_value(n);
       if (c.fill) expected += (m * c.N + n) % 13 - 6;
-      const float got = load_float(y.get(), c.type, m * c.N + n);
-      if (got != static_cast<float>(expected))
+      const double got = result(y.get(), c.type, m * c.N + n);
+      if (got != static_cast<double>(expected))
         return "y[" + std::to_string(m) + ", " + std::to_string(n) + "] is " + std::to_string(got);
     }
   }
@@ -151,16 +175,15 @@ class CusparseLt : public testing::Test {
 };
 
 TEST_F(CusparseLt, IsTheProductInEveryTypeAndSize) {
-  for (const FloatType type : {FloatType::f16, FloatType::bf16}) {
-    for (const int64_t M : {8, 24}) {
-      for (const int64_t N : {16, 48}) {
-        for (const int64_t K : {16, 32}) {
-          for (const bool scale : {false, true}) {
-            for (const bool fill : {false, true}) {
-              Case c;
-              c.type = type, c.M = M, c.N = N, c.K = K, c.scale = scale, c.fill = fill;
-              EXPECT_EQ(multiply(c), "") << M << " " << N << " " << K << " scale " << scale << " fill " << fill;
-            }
+  for (const ValueType type : types) {
+    const int64_t rows = cuda::cusparselt_rows_multiple(type), multiple = cuda::cusparselt_weight_multiple(type);
+    for (const int64_t M : {rows, 3 * rows}) {
+      for (const int64_t N : {multiple, 3 * multiple}) {
+        for (const int64_t K : {multiple, 2 * multiple}) {
+          for (const bool fill : {false, true}) {
+            Case c;
+            c.type = type, c.M = M, c.N = N, c.K = K, c.fill = fill;
+            EXPECT_EQ(multiply(c), "") << static_cast<int>(type) << " " << M << " " << N << " " << K << " fill " << fill;
           }
         }
       }
@@ -170,7 +193,7 @@ TEST_F(CusparseLt, IsTheProductInEveryTypeAndSize) {
 
 TEST_F(CusparseLt, PlansAndSearchesOnce) {
   Case c;
-  c.K = 64;
+  c.K = 160;
   for (int i = 0; i < 3; ++i) {
     c.fill = i == 1;  // is no other plan
     EXPECT_EQ(multiply(c), "");
@@ -178,14 +201,15 @@ TEST_F(CusparseLt, PlansAndSearchesOnce) {
     EXPECT_EQ(fake().searches, 1);
   }
   EXPECT_EQ(fake().products, 3);
-  Case others[] = {c, c, c, c, c, c};
-  others[0].type = FloatType::f16;
-  others[1].M = 16;
+  Case others[] = {c, c, c, c, c, c, c};
+  others[0].type = ValueType::f16;
+  others[1].M = 32;
   others[2].N = 16;
-  others[3].K = 80;
-  others[4].scale = true;
-  others[5].device = 1;
-  for (int i = 0; i < 6; ++i) {
+  others[3].K = 192;
+  others[4].type = ValueType::int8;
+  others[5].type = ValueType::e4m3fn;
+  others[6].device = 1;
+  for (int i = 0; i < 7; ++i) {
     EXPECT_EQ(multiply(others[i]), "") << i;
     EXPECT_EQ(fake().plans, 2 + i);
     EXPECT_EQ(fake().searches, 2 + i);
@@ -204,7 +228,7 @@ TEST_F(CusparseLt, HasAHandleForEachDevice) {
 // A search waits for the device, which a capture forbids.
 TEST_F(CusparseLt, SearchesAfterACapture) {
   Case c;
-  c.K = 96;
+  c.K = 224;
   is_capturing = true;
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(multiply(c), "");
@@ -221,27 +245,25 @@ TEST_F(CusparseLt, ManyPlansAreForgotten) {
   Case c;
   c.N = c.K = 16;
   const int before = fake().live_objects;
-  for (c.M = 8; c.M <= 8 * 275; c.M += 8) {
-    for (const FloatType type : {FloatType::f16, FloatType::bf16}) {
-      for (const bool scale : {false, true}) {
-        c.type = type, c.scale = scale;
-        ASSERT_EQ(multiply(c), "");
-      }
+  for (c.M = 8; c.M <= 8 * 550; c.M += 8) {
+    for (const ValueType type : {ValueType::f16, ValueType::bf16}) {
+      c.type = type;
+      ASSERT_EQ(multiply(c), "");
     }
   }
+  c.M = 8;
   EXPECT_LT(fake().live_objects - before, 5 * 1100) << "each has three matrices, an algorithm and itself";
   EXPECT_EQ(multiply(c), "");
 }
 
 TEST_F(CusparseLt, AFailureIsASentenceAndLeavesNothing) {
   Case c;
-  c.K = 112;
-  c.scale = true;
+  c.K = 256;
   c.device = 20;
   for (const std::string call :
        {"cusparseLtInit", "cusparseLtStructuredDescriptorInit", "cusparseLtSpMMACompressedSize2", "cusparseLtSpMMACompress2",
-        "cusparseLtDenseDescriptorInit", "cusparseLtMatmulDescriptorInit", "cusparseLtMatmulDescSetAttribute",
-        "cusparseLtMatmulAlgSelectionInit", "cusparseLtMatmulPlanInit", "cusparseLtMatmulGetWorkspace"}) {
+        "cusparseLtDenseDescriptorInit", "cusparseLtMatmulDescriptorInit", "cusparseLtMatmulAlgSelectionInit",
+        "cusparseLtMatmulPlanInit", "cusparseLtMatmulGetWorkspace"}) {
     const int live = fake().live_objects;
     fake().failing_call = call;
     EXPECT_EQ(multiply(c), call + " says: not supported, says the fake");
@@ -258,7 +280,7 @@ TEST_F(CusparseLt, AFailureIsASentenceAndLeavesNothing) {
 
 TEST_F(CusparseLt, AsksForNoLargerWorkspace) {
   Case c;
-  c.K = 128;
+  c.K = 288;
   fake().workspace_bytes = (size_t{32} << 20) + 1;
   EXPECT_EQ(multiply(c), "cusparseLtMatmulGetWorkspace says: the product needs more than 32 MiB");
   fake().workspace_bytes = size_t{32} << 20;
