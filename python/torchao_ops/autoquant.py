@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ._machine import device_name, last_level_cache_bytes
+from ._text import counted
 from ._timing import fastest_seconds
 from .config import Config, Int4WeightOnlyConfig, alias_of, config_from_alias, config_from_json, config_to_json
 from .linear import QuantLinear, SmoothedLinear, config_classes
@@ -113,7 +114,7 @@ class AutoquantReport:
 
         where = "read from memory" if self.weights_cold else "in the cache"
         table = Table(
-            title=f"autoquant on {self.device}, {_count(self.threads, 'thread')}, weights {where}; largest error {self.max_error:g}",
+            title=f"autoquant on {self.device}, {counted(self.threads, 'thread')}, weights {where}; largest error {self.max_error:g}",
             caption="dense / x: how many times as fast as the dense layer. -: an error that was not needed to choose.",
         )
         for header in ("layers", "weight", "rows", "format"):
@@ -436,7 +437,3 @@ def _pattern(names: list[str]) -> str:
         parts[0] if len(set(parts)) == 1 else "*" for parts in zip(*(name.split(".") for name in names), strict=True)
     ]
     return ".".join(parts) + (f" ({len(names)})" if len(names) > 1 else "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._text import counted
 from .importers import IMPORTERS
 from .importers.checkpoint import Checkpoint, CheckpointError, join, read, renamed
 from .importers.layer import ImportedLayer, linear_of
@@ -41,9 +42,9 @@ class LoadReport:
 
     def __str__(self) -> str:
         kinds = Counter(self.quantized.values())
-        lines = [f"{self.format}: {_count(count, 'layer')} as {kind}" for kind, count in kinds.items()]
+        lines = [f"{self.format}: {counted(count, 'layer')} as {kind}" for kind, count in kinds.items()]
         if self.dense:
-            lines.append(f"{_count(len(self.dense), 'linear layer')} stayed dense: {_listed(self.dense)}")
+            lines.append(f"{counted(len(self.dense), 'linear layer')} stayed dense: {_listed(self.dense)}")
         for title in ("missing", "unexpected"):
             if names := getattr(self, title):
                 lines.append(f"{title}: {_listed(names)}")
@@ -189,10 +190,6 @@ def _load_dense(model: nn.Module, tensors: Mapping[str, Tensor], wanted: Mapping
         module = model.get_submodule(module_name)
         owner = module._parameters if attribute in module._parameters else module._buffers
         owner[attribute] = first_place.setdefault(id(wanted[name]), owner[attribute])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _listed(names: Iterable[str]) -> str:

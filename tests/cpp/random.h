@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
+#include <vector>
 
 namespace torchao_ops::test {
 
@@ -17,6 +18,10 @@ class Random;
 // Whether a test that goes through all cases of a kind makes this one: every case, or a share at random where TORCHAO_OPS_TEST_EXHAUSTIVE_PERCENT says
 // so (a simulated GPU is slower still).
 bool is_selected(Random& random);
+
+// The same of a list that is short: at least one of it, in its order.
+template <class T>
+std::vector<T> selected_of(const std::vector<T>& values, Random& random);
 
 class Random {
  public:
@@ -41,5 +46,16 @@ class Random {
  private:
   uint64_t state_;
 };
+
+template <class T>
+std::vector<T> selected_of(const std::vector<T>& values, Random& random) {
+  std::vector<T> selected;
+  for (const T& value : values) {
+    if (is_selected(random)) selected.push_back(value);
+  }
+  if (selected.empty())
+    selected.push_back(values[static_cast<size_t>(random.integer(0, static_cast<int64_t>(values.size()) - 1))]);
+  return selected;
+}
 
 }  // namespace torchao_ops::test

@@ -54,7 +54,7 @@ TYPED_TEST_SUITE(Sparse24, Both, OperatorNames);
 // Every choice of elements in each place of a row, with each value type: every element of x is another number.
 TYPED_TEST(Sparse24, EveryChoiceOfElements) {
   for (const ValueType type : value_types) {
-    for (const int64_t K : {int64_t{8}, int64_t{72}, int64_t{136}, int64_t{256}}) {
+    for (const int64_t K : selected_of<int64_t>({8, 72, 136, 256}, this->random_)) {
       MmCase c{3, 128, K, INT64_MAX};
       c.value_type = type;
       typename TypeParam::Problem problem(c);
@@ -76,8 +76,8 @@ TYPED_TEST(Sparse24, EveryChoiceOfElements) {
 // Every number that a value can be, the bits of 16-bit and 32-bit types at random; NaN and Inf among them.
 TYPED_TEST(Sparse24, EveryValue) {
   for (const ValueType type : value_types) {
-    for (const int64_t M : {1, 3, 20}) {
-      MmCase c{M, 512, 4, INT64_MAX};
+    for (const int64_t M : selected_of<int64_t>({1, 3, 20}, this->random_)) {
+      MmCase c{M, 256, 4, INT64_MAX};
       c.value_type = type;
       typename TypeParam::Problem problem(c);
       problem.fill_ordinary(this->random_);
