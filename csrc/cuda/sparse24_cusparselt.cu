@@ -207,7 +207,7 @@ Status sparse24_cusparselt_dynamic_mm(const Sparse24CusparseltDynamicMmArgs& arg
   if (status != Status::ok) return status;
   const QuantizedX x(DynamicPlaces(mm).M, K, context.workspace);
   status = is_int8(args) ? quantize_activations(mm.mm, K, OctetOrder::natural, x, context)
-                         : quantize_activations_to_e4m3fn(mm.mm, K, x, context);
+                         : round_activations_to_codes(mm.mm, K, Float8Type::e4m3fn, x, context);
   if (status != Status::ok) return status;
   return is_int8(args) ? multiply_dynamic<int32_t>(args, x, context) : multiply_dynamic<float>(args, x, context);
 }

@@ -134,7 +134,7 @@ Status sparse24_dynamic_mm_prefill(const Sparse24MmArgs& args, const Context& co
   Status status = sparse24_find_violation(args.weight, args.violation, context);
   if (status != Status::ok) return status;
   status = is_int8(args) ? quantize_activations(args.mm, K, OctetOrder::natural, x, context)
-                         : round_activations_to_e4m3fn(args.mm, K, x, context);
+                         : round_activations(args.mm, K, Float8Type::e4m3fn, x, context);
   for (int64_t n = 0; n < N && status == Status::ok; n += places.weight_rows) {
     const Part part{args, x, places, n, std::min(places.weight_rows, N - n)};
     status = is_int8(args) ? part.multiply_int8(context) : part.multiply_e4m3fn(context);

@@ -6,6 +6,7 @@
 
 #include "csrc/spec/batch_invariant.h"
 #ifdef TORCHAO_OPS_TEST_CUDA
+#include "csrc/cuda/cusparselt.h"
 #include "csrc/cuda/fp8_dequantize.h"
 #include "csrc/cuda/fp8_dynamic_mm.h"
 #include "csrc/cuda/fp8_dynamic_mm_prefill.h"
@@ -15,7 +16,6 @@
 #include "csrc/cuda/fp8_mm_simt.h"
 #include "csrc/cuda/fp8_quantize.h"
 #include "csrc/cuda/fp8_scaled_mm.h"
-#include "csrc/cuda/cusparselt.h"
 #include "csrc/cuda/gemm.h"
 #include "csrc/cuda/int4_dequantize.h"
 #include "csrc/cuda/int4_dynamic_mm.h"
@@ -106,6 +106,48 @@ bool fits_transposed(const Nf4MmArgs& args) {
   return cuda::gemm_is_available() && fits_on_device<Nf4MmArgs, operands_of_transposed>(args);
 }
 
+// sparse24_cusparselt_dynamic_mm with a weight that is packed before, in the workspace: what sparse24_cusparselt_compress does not refuse.
+bool fits_cusparselt(const Sparse24MmArgs& args) {
+  const sparse24::Weight& w = args.weight;
+  for (int64_t n = 0; n < w.N; ++n) {
+    for (int64_t quad = 0; quad < sparse24::quads(w.K); ++quad) {
+      if (sparse24::keeps_too_many(w.bits(n, quad))) return false;
+    }
+  }
+  // Tensor cores add products of e4m3fn in less than fp32 (docs/numerics.md).
+  const bool sums_are_exact = w.value_type == sparse24::ValueType::int8 || std::string(where_kernels_run()) != "cuda on a device";
+  return args.mm.M > 0 && w.N > 0 && w.K > 0 && sums_are_exact && cuda::cusparselt_is_available() && fits_on_device(args);
+}
+struct PackPlaces {
+  int64_t packed, workspace, total;
+
+  PackPlaces(const Sparse24MmArgs& args, const cuda::Context& context) {
+    int64_t packed_bytes = 0, compress_bytes = 0;
+    const sparse24::Weight& w = args.weight;
+    cuda::sparse24_cusparselt_packed_bytes(w.value_type, w.N, w.K, context, &packed_bytes);
+    cuda::sparse24_cusparselt_compress_workspace_bytes({w, nullptr, nullptr}, context, &compress_bytes);
+    packed = cuda::workspace_alignment;  // behind the violation
+    workspace = packed + cuda::workspace_aligned(packed_bytes);
+    total = workspace +
+            std::max(compress_bytes, cuda::sparse24_cusparselt_dynamic_mm_workspace_bytes({args, nullptr}, context.device));
+  }
+};
+int64_t pack_and_multiply_workspace_bytes(const Sparse24MmArgs& args, const cuda::Device& device) {
+  cuda::Context context = test_context();
+  context.device = device;
+  return PackPlaces(args, context).total;
+}
+Status pack_and_multiply(const Sparse24MmArgs& args, const cuda::Context& context) {
+  const PackPlaces places(args, context);
+  uint8_t* const memory = static_cast<uint8_t*>(context.workspace);
+  cuda::Context inside = context;
+  inside.workspace = memory + places.workspace;
+  const Status status =
+      cuda::sparse24_cusparselt_compress({args.weight, memory + places.packed, reinterpret_cast<int64_t*>(memory)}, inside);
+  if (status != Status::ok) return status;
+  return cuda::sparse24_cusparselt_dynamic_mm({args, memory + places.packed}, inside);
+}
+
 // As on a device of compute capability 8.0, which has no fp8.
 template <class Args, Status (*kernel)(const Args&, const cuda::Context&)>
 Status run_on_older(const Args& args, const cuda::Context& context) {
@@ -173,48 +215,6 @@ const Fp8DequantizeKernel all_fp8_dequantize[] = {
     {"cuda_fp8_dequantize", Needs::cuda, fits<Fp8DequantizeArgs>,
      run_cuda<Fp8DequantizeArgs, cuda::fp8_dequantize, no_workspace>},
 };
-
-// sparse24_cusparselt_dynamic_mm with a weight that is packed before, in the workspace: what sparse24_cusparselt_compress does not refuse.
-bool fits_cusparselt(const Sparse24MmArgs& args) {
-  const sparse24::Weight& w = args.weight;
-  for (int64_t n = 0; n < w.N; ++n) {
-    for (int64_t quad = 0; quad < sparse24::quads(w.K); ++quad) {
-      if (sparse24::keeps_too_many(w.bits(n, quad))) return false;
-    }
-  }
-  // Tensor cores add products of e4m3fn in less than fp32 (docs/numerics.md).
-  const bool sums_are_exact = w.value_type == sparse24::ValueType::int8 || std::string(where_kernels_run()) != "cuda on a device";
-  return args.mm.M > 0 && w.N > 0 && w.K > 0 && sums_are_exact && cuda::cusparselt_is_available() && fits_on_device(args);
-}
-struct PackPlaces {
-  int64_t packed, workspace, total;
-
-  PackPlaces(const Sparse24MmArgs& args, const cuda::Context& context) {
-    int64_t packed_bytes = 0, compress_bytes = 0;
-    const sparse24::Weight& w = args.weight;
-    cuda::sparse24_cusparselt_packed_bytes(w.value_type, w.N, w.K, context, &packed_bytes);
-    cuda::sparse24_cusparselt_compress_workspace_bytes({w, nullptr, nullptr}, context, &compress_bytes);
-    packed = cuda::workspace_alignment;  // behind the violation
-    workspace = packed + cuda::workspace_aligned(packed_bytes);
-    total = workspace +
-            std::max(compress_bytes, cuda::sparse24_cusparselt_dynamic_mm_workspace_bytes({args, nullptr}, context.device));
-  }
-};
-int64_t pack_and_multiply_workspace_bytes(const Sparse24MmArgs& args, const cuda::Device& device) {
-  cuda::Context context = test_context();
-  context.device = device;
-  return PackPlaces(args, context).total;
-}
-Status pack_and_multiply(const Sparse24MmArgs& args, const cuda::Context& context) {
-  const PackPlaces places(args, context);
-  uint8_t* const memory = static_cast<uint8_t*>(context.workspace);
-  cuda::Context inside = context;
-  inside.workspace = memory + places.workspace;
-  const Status status =
-      cuda::sparse24_cusparselt_compress({args.weight, memory + places.packed, reinterpret_cast<int64_t*>(memory)}, inside);
-  if (status != Status::ok) return status;
-  return cuda::sparse24_cusparselt_dynamic_mm({args, memory + places.packed}, inside);
-}
 
 const Int4MmKernel all_int4_mm[] = {
     {"cuda_int4_mm", Needs::cuda, fits<Int4MmArgs>, run_cuda<Int4MmArgs, cuda::int4_mm, cuda::int4_mm_workspace_bytes>,

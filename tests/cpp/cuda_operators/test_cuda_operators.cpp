@@ -322,11 +322,10 @@ TEST_F(CudaOperators, CusparseltProductsAreThoseOfTheCpu) {
         EXPECT_LT(relative_error(to_cpu(y), expected), limit) << M << " " << N << " " << K;
       };
       expect_near(sparse24_cusparselt_mm(cuda[0], packed, N), sparse24_mm(t[0], t[1], t[2]));
-      expect_near(sparse24_cusparselt_mm(cuda[0], packed, N, cuda[3]), sparse24_mm(t[0], t[1], t[2], t[3]));
-      const Tensor y = sparse24_cusparselt_mm(cuda[0], packed, N, cuda[3], cuda[4].to(at::kFloat));
-      expect_near(y, sparse24_mm(t[0], t[1], t[2], t[3], t[4]));
+      const Tensor y = sparse24_cusparselt_mm(cuda[0], packed, N, cuda[4].to(at::kFloat));
+      expect_near(y, sparse24_mm(t[0], t[1], t[2], std::nullopt, t[4]));
       const Tensor turned = to_cuda(t[0].t().contiguous()).transpose(0, 1);
-      EXPECT_TRUE(at::equal(to_cpu(sparse24_cusparselt_mm(turned, packed, N, cuda[3], cuda[4].to(at::kFloat))), to_cpu(y)));
+      EXPECT_TRUE(at::equal(to_cpu(sparse24_cusparselt_mm(turned, packed, N, cuda[4].to(at::kFloat))), to_cpu(y)));
     }
   }
   const Tensor bitmask = at::full({2, 1}, 0x33, at::kByte);
@@ -344,6 +343,58 @@ TEST_F(CudaOperators, CusparseltProductsAreThoseOfTheCpu) {
             "sparse24_cusparselt_mm: packed must be [packed bytes / 2] = [256], but got [24]");
   EXPECT_EQ(error_of([&] { sparse24_cusparselt_mm(to_cuda(x.to(at::kFloat)), to_cuda(x), 8); }),
             "sparse24_cusparselt_mm: x must be float16 or bfloat16, but got float32");
+}
+
+TEST_F(CudaOperators, CusparseltDynamicProductsAreThoseOfTheCpu) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16}) {
+    for (const auto& [M, N, K] :
+         {std::tuple{16, 32, 128}, std::tuple{1, 32, 64}, std::tuple{24, 41, 64}, std::tuple{300, 5, 7}}) {
+      for (const auto& operands : {sparse24_operands<at::kChar>, sparse24_operands<at::kFloat8_e4m3fn>}) {
+        const Tensors t = operands(M, N, K, dtype);
+        if (M > 1) t[0].select(0, 1).fill_(INFINITY);  // is not rounded
+        const Tensors cuda = on_cuda(t);
+        const Tensor packed = sparse24_cusparselt_compress(cuda[1], cuda[2], K);
+        EXPECT_EQ(packed.scalar_type(), t[1].scalar_type());
+        const Tensor y = to_cpu(sparse24_cusparselt_dynamic_mm(cuda[0], packed, cuda[1], cuda[2], cuda[3], cuda[4]));
+        const Tensor expected = sparse24_dynamic_mm(t[0], t[1], t[2], t[3], t[4]);
+        ASSERT_EQ(y.scalar_type(), dtype);
+        EXPECT_TRUE(at::equal(y.isfinite(), expected.isfinite())) << M << " " << N << " " << K;
+        const Tensor first = y.select(0, 0), first_expected = expected.select(0, 0);
+        const double limit = dtype == at::kFloat ? 1e-6 : dtype == at::kHalf ? 2e-3 : 1.6e-2;
+        EXPECT_LT(relative_error(first, first_expected), limit) << M << " " << N << " " << K;
+        if (t[1].scalar_type() == at::kChar) EXPECT_TRUE(at::equal(y.nan_to_num(), expected.nan_to_num()));
+        const Tensor turned = to_cuda(t[0].t().contiguous()).transpose(0, 1);
+        EXPECT_TRUE(
+            at::equal(to_cpu(sparse24_cusparselt_dynamic_mm(turned, packed, cuda[1], cuda[2], cuda[3], cuda[4])).nan_to_num(),
+                      y.nan_to_num()));
+      }
+    }
+  }
+  const Tensors t = sparse24_operands<at::kChar>(3, 8, 0, at::kHalf), cuda = on_cuda(t);
+  const Tensor nothing = sparse24_cusparselt_compress(cuda[1], cuda[2], 0);
+  EXPECT_TRUE(at::equal(to_cpu(sparse24_cusparselt_dynamic_mm(cuda[0], nothing, cuda[1], cuda[2], cuda[3], cuda[4])),
+                        t[4].expand({3, 8})));
+
+  const std::string op = "sparse24_cusparselt_dynamic_mm: ";
+  const Tensors good = on_cuda(sparse24_operands<at::kChar>(3, 8, 64, at::kHalf));
+  const Tensor packed = sparse24_cusparselt_compress(good[1], good[2], 64);
+  EXPECT_EQ(error_of([&] { sparse24_cusparselt_dynamic_mm(good[0], good[1].view({-1}), good[1], good[2], good[3]); }),
+            op + "packed must be [packed bytes] = [4096], but got [256]");
+  EXPECT_EQ(error_of([&] { sparse24_cusparselt_dynamic_mm(good[0], good[0], good[1], good[2], good[3]); }),
+            op + "packed must be int8, but got float16");
+  EXPECT_EQ(error_of([&] { sparse24_cusparselt_dynamic_mm(good[0], packed, good[0], good[2], good[3]); }),
+            op + "values must be int8 or float8_e4m3fn, but got float16");
+  EXPECT_EQ(error_of([&] { sparse24_cusparselt_dynamic_mm(good[0], packed, good[1], good[2], good[3], good[0]); }),
+            op + "bias must be [N] = [8], but got [3, 64]");
+  EXPECT_EQ(error_of([&] { sparse24_cusparselt_dynamic_mm(good[0], to_cuda(to_cpu(packed), 1), good[1], good[2], good[3]); }),
+            op + "packed must be on x's device cuda:0, but got cuda:1");
+  const Tensors cpu = sparse24_operands<at::kChar>(3, 8, 64, at::kHalf);
+  EXPECT_EQ(error_of([&] { sparse24_cusparselt_dynamic_mm(cpu[0], cpu[1], cpu[1], cpu[2], cpu[3]); }),
+            op + "x must be on a CUDA device, which cuSPARSELt is for, but got cpu");
+  EXPECT_EQ(error_of([&] {
+              sparse24_cusparselt_compress(to_cuda(at::ones({2, 4})), to_cuda(at::full({2, 1}, 0x33, at::kByte)), 8);
+            }),
+            "sparse24_cusparselt_compress: values must be float16, bfloat16, int8 or float8_e4m3fn, but got float32");
 }
 
 // The gradient of nf4_mm: a dense product, which is asked for the weight as it lies.

@@ -49,6 +49,8 @@ TEST(WithoutCuda, OperatorsSaySo) {
   EXPECT_EQ(error_of([&] { sparse24_dynamic_mm(x, packed, packed, scale); }), "sparse24_dynamic_mm: x" + end);
   EXPECT_EQ(error_of([&] { sparse24_cusparselt_compress(x, packed, 64); }), "sparse24_cusparselt_compress: values" + end);
   EXPECT_EQ(error_of([&] { sparse24_cusparselt_mm(x, packed, 5); }), "sparse24_cusparselt_mm: x" + end);
+  EXPECT_EQ(error_of([&] { sparse24_cusparselt_dynamic_mm(x, packed, packed, packed, scale); }),
+            "sparse24_cusparselt_dynamic_mm: x" + end);
   EXPECT_EQ(error_of([&] {
               int4_mm(at::ones({3, 64}), packed, scale, scale, 32);
             }),
