@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench gpu-check-build format lint sanitize test-torch-latest test-old-cpu wheel install
+.PHONY: help setup build test demo bench docs gpu-check-build format lint sanitize test-torch-latest test-old-cpu wheel install
 
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
@@ -12,7 +12,7 @@ TORCHAO_OPS_CUDA ?= AUTO
 
 PY := .venv/bin/python
 SETUP := setup_cmake/setup.sh
-PYTHON_DIRS := python tests bench demo
+PYTHON_DIRS := python tests bench demo docs/generate_operators.py
 RUFF := .venv/bin/ruff
 # What git tracks and what is about to be added.
 CXX_FILES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.cu' 'csrc/*.cuh' \
@@ -52,6 +52,9 @@ demo: build ## quantize a real model, compare size, speed and answers, run it fr
 bench: build ## against other libraries and this machine's limits: table, JSON and plot
 	@$(SETUP) venv $(CURDIR)/.venv $(CURDIR)/bench/requirements.txt
 	@$(PY) bench/bench.py $(ARGS)
+
+docs: build ## docs/operators.md, from the operators' schemas and docstrings
+	@PYTHONPATH=python $(PY) docs/generate_operators.py
 
 gpu-check-build: setup ## build/gpu_check: what bench/gpu_check takes to a machine with a GPU and little else
 	@PYTHONPATH=bench $(PY) -m gpu.build build/gpu_check

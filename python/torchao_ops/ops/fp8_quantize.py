@@ -8,9 +8,12 @@ from ._fp8 import BLOCK, check_float8_dtype
 
 
 def fp8_quantize(input: Tensor, dtype: torch.dtype | None = None, granularity: str = "row") -> tuple[Tensor, Tensor]:
-    """Rounds a matrix to 8-bit floating-point numbers: w = number * scale.
+    """Rounds a matrix, a weight or activations, to 8-bit floating-point numbers: w = number * scale.
 
-    A scale is max|w| / 448 (float8_e5m2: 57344) of what it stands for, rounded to its dtype before it is used.
+    In fp32, on the elements that share a scale: scale = max|w| / 448 (float8_e5m2: 57344), rounded to the input's dtype
+    first; the number is w / scale rounded half to even, and what is beyond the largest number becomes the largest.
+    Zeros, or what is so small that its scale rounds to 0, have scale 0 and dequantize to exact zeros. Where there is a
+    NaN or an Inf, the scale is NaN and all that shares it dequantizes to NaN. No gradient.
 
     Args:
         input: [N, K], fp32, fp16 or bf16, any strides.
@@ -20,11 +23,13 @@ def fp8_quantize(input: Tensor, dtype: torch.dtype | None = None, granularity: s
 
     Returns:
         output: [N, K] of `dtype`.
-        scale: [], [N], [ceil(N / 128), ceil(K / 128)] or [N, ceil(K / 128)], in the input's dtype. 0 for zeros; NaN where there
-            is NaN or Inf.
+        scale: in the input's dtype; [] for "tensor", [N] for "row", [ceil(N / 128), ceil(K / 128)] for "block",
+            [N, ceil(K / 128)] for "group".
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came.
+        RuntimeError: one sentence naming the argument, what it must be and what came: `input` must be float32, float16
+            or bfloat16, and [N, K]; `dtype` must be float8_e4m3fn or float8_e5m2; `granularity` must be tensor, row,
+            block or group.
     """
     return torch.ops.torchao.fp8_quantize(input, dtype, granularity)
 

@@ -20,6 +20,9 @@ def fp8_scaled_mm(
 
     The sums are added in fp32 on CUDA as well: cuBLASLt's fast accumulation (torch's `use_fast_accum`) is always off.
 
+    (torch's `_scaled_mm` takes b transposed.) The granularities of a and b are independent of each other. Bias is added
+    in fp32, and the sum is rounded once.
+
     Args:
         a: float8_e4m3fn or float8_e5m2 [M, K], any strides.
         b: [N, K]; its dtype may be the other one.
@@ -31,7 +34,16 @@ def fp8_scaled_mm(
         [M, N] in `out_dtype`.
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came.
+        RuntimeError: one sentence naming the argument, what it must be and what came: devices against `a`; `a` and
+            `scale_a`, then `b` and `scale_b`, as in `fp8_dequantize`; `bias`; `out_dtype` must be float32, float16 or
+            bfloat16.
+
+    Example:
+        import torch, torchao_ops
+
+        a, scale_a = torchao_ops.fp8_quantize(torch.randn(7, 4096), granularity="group")
+        b, scale_b = torchao_ops.fp8_quantize(torch.randn(4096, 4096), granularity="row")
+        y = torchao_ops.fp8_scaled_mm(a, b, scale_a, scale_b)  # [7, 4096], bf16
     """
     return torch.ops.torchao.fp8_scaled_mm(a, b, scale_a, scale_b, bias, out_dtype)
 

@@ -17,6 +17,9 @@ def int4_dequantize(
 ) -> Tensor:
     """The weight that the codes stand for: (code - zero_point) * scale.
 
+    The difference and the product are each rounded to fp32, then to `dtype`. With integer zero points and fp16 or bf16
+    scales both steps are exact in fp32, so the only rounding is the last. No gradient.
+
     Args:
         weight_packed: uint8 [N, ceil(in_features / 2)], element 2j of a row in the low nibble of byte j.
         weight_scale: [N, ceil(in_features / group_size)], fp32, fp16 or bf16.
@@ -29,7 +32,9 @@ def int4_dequantize(
         [N, in_features].
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came.
+        RuntimeError: one sentence naming the argument, what it must be and what came: devices against `weight_packed`;
+            `group_size` must be at least 1; `in_features` must be at least 0; dtypes and shapes of the tensors; `dtype`
+            must be float32, float16 or bfloat16.
     """
     return torch.ops.torchao.int4_dequantize(
         weight_packed, weight_scale, weight_zero_point, group_size, in_features, dtype

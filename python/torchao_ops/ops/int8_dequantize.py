@@ -12,6 +12,8 @@ def int8_dequantize(
 ) -> Tensor:
     """The weight that the codes stand for: code * scale.
 
+    The product is rounded to fp32 and then to `dtype`. With fp16 or bf16 scales it is exact in fp32. No gradient.
+
     Args:
         weight: int8 [N, K].
         weight_scale: [N] for group_size 0, else [N, ceil(K / group_size)], fp32, fp16 or bf16.
@@ -22,7 +24,9 @@ def int8_dequantize(
         [N, K].
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came.
+        RuntimeError: one sentence naming the argument, what it must be and what came: devices against `weight`;
+            `group_size` must be at least 0; dtypes and shapes of the tensors; `dtype` must be float32, float16 or
+            bfloat16.
     """
     return torch.ops.torchao.int8_dequantize(weight, weight_scale, group_size, dtype)
 

@@ -10,6 +10,11 @@ from ._int8 import scale_shape
 def int8_quantize(weight: Tensor, group_size: int = 0) -> tuple[Tensor, Tensor]:
     """Rounds a weight to 8 bits: w = code * scale, with one scale per row, or per row and group.
 
+    In fp32, on the elements of one group of one row: scale = max|w| / 127, rounded to the weight's dtype first; code =
+    clamp(round(w / scale), -127, 127), rounding half to even. A group of zeros, or one so small that its scale rounds
+    to 0, has scale 0 and dequantizes to exact zeros. A group with a NaN or an Inf has scale NaN and dequantizes to NaN.
+    No gradient.
+
     Args:
         weight: [N, K], fp32, fp16 or bf16, any strides.
         group_size: how many neighbours in a row share a scale; the last group of a row may be shorter, and a group size
@@ -20,7 +25,8 @@ def int8_quantize(weight: Tensor, group_size: int = 0) -> tuple[Tensor, Tensor]:
         weight_scale: [N] for group_size 0, else [N, ceil(K / group_size)], in the weight's dtype.
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came.
+        RuntimeError: one sentence naming the argument, what it must be and what came: `weight` must be float32, float16
+            or bfloat16, and [N, K]; `group_size` must be at least 0.
     """
     return torch.ops.torchao.int8_quantize(weight, group_size)
 

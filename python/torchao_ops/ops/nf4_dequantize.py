@@ -27,21 +27,30 @@ def nf4_dequantize(
 ) -> Tensor:
     """The weight that the codes stand for: value of a code * absmax.
 
+    The product is rounded to fp32, then to `dtype`. With `out` no memory has to be made, which can take longer than the
+    work itself. It may have any strides, and lie in the memory of an operand; where the kernel cannot write there, the
+    operator copies. It is not resized. In graphs, the compiler sees a result and a copy to `out`. No gradient.
+
     Args:
         weight_packed: uint8 [ceil(numel / 2)], or bitsandbytes' [ceil(numel / 2), 1].
         absmax: [ceil(numel / block_size)], fp32, fp16 or bf16; or, doubly quantized, uint8 codes.
-        shape: of the weight.
+        shape: of the weight; numel is its product.
         block_size: how many neighbours in the flattened weight share an absmax: a power of two of at least 32.
         dtype: of the result, fp32, fp16 or bf16; None means out's, or else absmax's, and fp32 where that is uint8.
-        absmax_code, nested_absmax, absmax_offset, nested_block_size: of a doubly quantized weight, as
-            `nf4_quantize_absmax` makes them; without a uint8 absmax there are none.
+        absmax_code, nested_absmax, absmax_offset, nested_block_size: of a doubly quantized weight, as `nf4_quantize_absmax`
+            makes them: fp32 [256]; fp32 [ceil(blocks / nested_block_size)]; fp32 [] or [1]. Without a uint8 absmax there are
+            none.
         out: where the result is to be written, fp32, fp16 or bf16 of this shape and any strides.
 
     Returns:
         The weight; out, if there is one.
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came.
+        RuntimeError: one sentence naming the argument, what it must be and what came: devices against `weight_packed`;
+            `shape` must have sizes of at least 0; `block_size` must be a power of two of at least 32;
+            `nested_block_size` must be at least 1; the tensors, for example `absmax_code must be given with a uint8
+            absmax, but got None`; `dtype`; `out must be shape = [8, 70], but got [560]`; `out must have memory for each
+            element, but got an expanded tensor`.
     """
     nested = (absmax_code, nested_absmax, absmax_offset, nested_block_size)
     if out is None:

@@ -22,20 +22,34 @@ def nf4_mm(
 ) -> Tensor:
     """x @ weight.T + bias with an NF4 weight and exact activations; differentiable in x and bias.
 
-    Neither the product nor its gradient makes more of the weight than a tile.
+    Accumulation, rounding and empty operands are those of `int4_mm`. Neither the product nor its gradient,
+    `nf4_mm_backward`, makes a dense weight: on the CPU they dequantize a tile at a time, on CUDA parts of 64 MiB. A
+    tensor of absmax that requires grad is an error.
 
     Args:
         x: [..., K], fp32, fp16 or bf16, any strides.
         weight_packed, absmax, block_size, absmax_code, nested_absmax, absmax_offset, nested_block_size: the weight
             [N, K], as `nf4_dequantize` takes it.
-        out_features: N.
+        out_features: N, which flat bytes do not tell.
         bias: [N], fp32, fp16 or bf16.
 
     Returns:
         [..., N] in x's dtype. Its error is no larger than that of a dense product in x's dtype with the dequantized weight.
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came.
+        RuntimeError: one sentence naming the argument, what it must be and what came: devices against `x`; dtype and
+            rank of `x`; `out_features` must be at least 0; the weight as in `nf4_dequantize`; dtype and shape of
+            `bias`.
+
+    Example:
+        import torch, torchao_ops
+
+        weight, x = torch.randn(4096, 4096, dtype=torch.bfloat16), torch.randn(7, 4096, dtype=torch.bfloat16, requires_grad=True)
+        packed, absmax = torchao_ops.nf4_quantize(weight)
+        torchao_ops.nf4_mm(x, packed, absmax, out_features=4096).sum().backward()
+
+        codes, *nested = torchao_ops.nf4_quantize_absmax(absmax)  # double quantization
+        y = torchao_ops.nf4_mm(x, packed, codes, 4096, 64, None, *nested)
     """
     nested = (absmax_code, nested_absmax, absmax_offset, nested_block_size)
     return torch.ops.torchao.nf4_mm(x, weight_packed, absmax, out_features, block_size, bias, *nested)

@@ -20,6 +20,9 @@ def nf4_mm_backward(
 ) -> Tensor:
     """grad_output @ weight: the gradient of `nf4_mm` for x; differentiable in grad_output.
 
+    Its own gradient is `nf4_mm`, so both can be differentiated any number of times. Sums are fp32, and rounded once, to
+    grad_output's dtype.
+
     Args:
         grad_output: [..., N], fp32, fp16 or bf16, any strides.
         weight_packed, absmax, block_size, absmax_code, nested_absmax, absmax_offset, nested_block_size: the weight
@@ -30,7 +33,8 @@ def nf4_mm_backward(
         [..., K] in grad_output's dtype.
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came.
+        RuntimeError: one sentence naming the argument, what it must be and what came: as `nf4_mm`, with `grad_output`
+            for x and `in_features` for out_features.
     """
     nested = (absmax_code, nested_absmax, absmax_offset, nested_block_size)
     return torch.ops.torchao.nf4_mm_backward(grad_output, weight_packed, absmax, in_features, block_size, *nested)

@@ -10,7 +10,10 @@ from ._nf4 import check_block_size
 def nf4_quantize(weight: Tensor, block_size: int = 64) -> tuple[Tensor, Tensor]:
     """Rounds a weight to NF4: w = value of a 4-bit code * absmax, with one absmax per block of the flattened weight.
 
-    Writes the bytes that bitsandbytes writes.
+    Writes the bytes that bitsandbytes writes. In fp32, on the elements of one block: absmax = max|w|; code = that of
+    the number nearest to w * (1 / absmax), of two equally near ones the lower. A last block that is not full divides, w
+    / absmax, and its absmax is at least 1e-38. A block of zeros dequantizes to exact zeros. A block with a NaN or an
+    Inf has absmax NaN and dequantizes to NaN (bitsandbytes makes NaN and Inf of the latter). No gradient.
 
     Args:
         weight: of any shape, fp32, fp16 or bf16, any strides.
@@ -21,7 +24,8 @@ def nf4_quantize(weight: Tensor, block_size: int = 64) -> tuple[Tensor, Tensor]:
         absmax: fp32 [ceil(numel / block_size)].
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came.
+        RuntimeError: one sentence naming the argument, what it must be and what came: `weight` must be float32, float16
+            or bfloat16; `block_size` must be a power of two of at least 32.
     """
     return torch.ops.torchao.nf4_quantize(weight, block_size)
 

@@ -9,7 +9,10 @@ from ._check import ceil_div, check_at_least, check_float_dtype, check_rank
 def nf4_quantize_absmax(absmax: Tensor, nested_block_size: int = 256) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Rounds the absmax of an nf4 weight to 8 bits (double quantization).
 
-    absmax[b] = absmax_code[code[b]] * nested_absmax[b // nested_block_size] + absmax_offset.
+    absmax[b] = absmax_code[code[b]] * nested_absmax[b // nested_block_size] + absmax_offset. The offset is the mean of
+    absmax; what is left is scaled by its largest magnitude in each block of `nested_block_size`, and rounded to one of
+    the 256 numbers of bitsandbytes' dynamic map. If absmax holds a NaN or an Inf, the offset is NaN, and the whole
+    weight dequantizes to NaN. No gradient.
 
     Args:
         absmax: [blocks], fp32, fp16 or bf16, any stride.
@@ -22,7 +25,8 @@ def nf4_quantize_absmax(absmax: Tensor, nested_block_size: int = 256) -> tuple[T
         absmax_offset: fp32 [], the mean of absmax.
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came.
+        RuntimeError: one sentence naming the argument, what it must be and what came: `absmax` must be float32, float16
+            or bfloat16, and [blocks]; `nested_block_size` must be at least 1.
     """
     return torch.ops.torchao.nf4_quantize_absmax(absmax, nested_block_size)
 

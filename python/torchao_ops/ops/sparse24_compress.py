@@ -10,8 +10,10 @@ from ._sparse24 import bitmask_columns, check_values_dtype, value_columns
 def sparse24_compress(weight: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Stores half of a 2:4 sparse weight, and a bit for each element that says which half.
 
-    Writes the bytes of compressed-tensors' `sparse-24-bitmask`. Exactly two elements of each quad are marked, zeros where it has
-    no two others.
+    Writes the bytes of compressed-tensors' `sparse-24-bitmask`; the numbers are copied bit for bit. Exactly two
+    elements of each quad are marked. Without a mask they are the two that `sparse24_prune` would keep, and the others
+    must be zeros: 0 or -0. With one, it may keep at most two elements of each quad; where it keeps fewer, zeros (+0) in
+    the first places that it leaves free make two. No gradient.
 
     Args:
         weight: [N, K], fp32, fp16, bf16, int8 or float8_e4m3fn, any strides. Without a mask, it must have at most two numbers
@@ -23,8 +25,9 @@ def sparse24_compress(weight: Tensor, mask: Tensor | None = None) -> tuple[Tenso
         bitmask: uint8 [N, ceil(K / 8)]: bit k % 8 of byte k // 8 is set where element k is kept.
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came; where the weight or mask keeps
-            more than two, the first place.
+        RuntimeError: one sentence naming the argument, what it must be and what came: device of `mask` against
+            `weight`; `weight` as in `sparse24_prune`; `mask` must be bool, and [N, K]; more than two of four in
+            `weight` or in `mask`.
     """
     return torch.ops.torchao.sparse24_compress(weight, mask)
 

@@ -10,7 +10,9 @@ from ._sparse24 import check_on_cuda, check_weight
 def sparse24_cusparselt_compress(values: Tensor, bitmask: Tensor, in_features: int) -> Tensor:
     """A 2:4 sparse weight in cuSPARSELt's own layout, for `sparse24_cusparselt_mm` and `sparse24_cusparselt_dynamic_mm`: CUDA only.
 
-    The layout is the business of the cuSPARSELt version and the device: make it where it is used, and do not save it.
+    The layout depends on the version of cuSPARSELt and on the device: make it where it is used, and save `values` and
+    `bitmask`. Any N and K: it is the layout of a weight that zeros fill to multiples of 16. cuSPARSELt is looked up in
+    the process, where torch with CUDA has loaded it, or else in the system: version 0.8 or newer. No gradient.
 
     Args:
         values, bitmask: the weight [N, in_features], as `sparse24_decompress` takes it, in fp16, bf16, int8 or
@@ -18,11 +20,13 @@ def sparse24_cusparselt_compress(values: Tensor, bitmask: Tensor, in_features: i
         in_features: K.
 
     Returns:
-        The packed weight: a tensor of one dimension, of the values' dtype.
+        The packed weight: a tensor of one dimension, of the values' dtype, of a size that cuSPARSELt decides.
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came; or what cuSPARSELt says, if there is
-            none in this process or it knows no such device.
+        RuntimeError: one sentence naming the argument, what it must be and what came: devices against `values`; `values
+            must be on a CUDA device, which cuSPARSELt is for, but got cpu`; `values` must be float16 or bfloat16;
+            dtypes and shapes of the tensors; more than two of four in `bitmask`; what cuSPARSELt says, if there is none
+            in this process or it knows no such device.
     """
     return torch.ops.torchao.sparse24_cusparselt_compress(values, bitmask, in_features)
 

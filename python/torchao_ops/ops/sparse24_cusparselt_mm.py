@@ -11,8 +11,12 @@ from ._sparse24 import check_on_cuda, check_packed
 def sparse24_cusparselt_mm(x: Tensor, packed: Tensor, out_features: int, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias by cuSPARSELt, which multiplies by no zero: for many rows of x. CUDA only, not differentiable.
 
-    The first call with as many rows of x as none before tries cuSPARSELt's algorithms, which takes some milliseconds; calls that are
-    captured into a CUDA graph do not try, and take the algorithm that is known.
+    Any sizes: operands are padded where cuSPARSELt's alignment asks for it (M to a multiple of 8, N and K of 16), and
+    then copied. Sums are fp32, and the result is rounded once. Two promises of `sparse24_mm` do not hold: Inf in x that
+    meets a zero of the weight may give no NaN, and the algorithm, so the order of a sum, depends on M, and on whether
+    the algorithms have been tried: at the first call with these sizes that is not captured into a CUDA graph all are,
+    which waits for the device and takes some milliseconds. Plans are kept for the life of the process. Workspace: 32
+    MiB, and copies of x and of the result where they are padded. An argument that requires grad is an error.
 
     Args:
         x: [..., K], fp16 or bf16, any strides, on a CUDA device.
@@ -21,10 +25,12 @@ def sparse24_cusparselt_mm(x: Tensor, packed: Tensor, out_features: int, bias: T
         bias: [N], fp32, fp16 or bf16; rounded to x's dtype.
 
     Returns:
-        [..., N] in x's dtype. Unlike `sparse24_mm`, it does not promise NaN where Inf in x meets a zero of the weight.
+        [..., N] in x's dtype.
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came; or what cuSPARSELt says.
+        RuntimeError: one sentence naming the argument, what it must be and what came: devices against `x`; `x must be
+            on a CUDA device, which cuSPARSELt is for, but got cpu`; dtype and rank of `x`; `out_features` must be at
+            least 0; dtypes and shapes of the tensors; what cuSPARSELt says.
     """
     return torch.ops.torchao.sparse24_cusparselt_mm(x, packed, out_features, bias)
 

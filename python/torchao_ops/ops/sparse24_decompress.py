@@ -8,19 +8,22 @@ from ._sparse24 import check_values_dtype, check_weight
 
 
 def sparse24_decompress(values: Tensor, bitmask: Tensor, in_features: int) -> Tensor:
-    """The dense weight: the values in their places, bit for bit, and zeros elsewhere.
+    """The dense weight: the values in their places, bit for bit, and +0 elsewhere.
+
+    No gradient.
 
     Args:
         values: [N, 2 * ceil(K / 4)], fp32, fp16, bf16, int8 or float8_e4m3fn.
         bitmask: uint8 [N, ceil(K / 8)], with at most two bits set for each four elements.
-        in_features: K.
+        in_features: K. Four K share the number of values, and eight that of bytes.
 
     Returns:
         [N, K] in the values' dtype. A scale, if there is one, is not applied.
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came; where the bitmask keeps more than two,
-            the first place.
+        RuntimeError: one sentence naming the argument, what it must be and what came: device of `bitmask` against
+            `values`; `in_features` must be at least 0; dtypes and shapes of the tensors; more than two of four in
+            `bitmask`.
     """
     return torch.ops.torchao.sparse24_decompress(values, bitmask, in_features)
 

@@ -11,8 +11,12 @@ def sparse24_dynamic_mm(
 ) -> Tensor:
     """x @ weight.T + bias with a 2:4 sparse weight of 8 bits, and activations that are rounded to its type on the fly.
 
-    Each row of x is rounded to int8 with the scale max|row| / 127, or to float8_e4m3fn with max|row| / 448. The gradient for x
-    passes through the rounding as if it were the identity; bias is differentiable as well.
+    Each row of x has its own scale, in fp32. With int8 values it is max|row| / 127, and x is rounded as
+    `int4_dynamic_mm` rounds it; the integer dot products are exact for K up to 262144. With float8_e4m3fn values it is
+    max|row| / 448, and x / scale is rounded to nearest even. A row that holds NaN or Inf, or whose scale underflows to
+    0, is not rounded. The sum is rounded once, to x's dtype.
+
+    Differentiable in x and bias as `sparse24_mm` is; the rounding of x counts as the identity.
 
     Args:
         x: [..., K], fp32, fp16 or bf16, any strides.
@@ -24,7 +28,8 @@ def sparse24_dynamic_mm(
         [..., N] in x's dtype.
 
     Raises:
-        RuntimeError: as `sparse24_mm`.
+        RuntimeError: one sentence naming the argument, what it must be and what came: as `sparse24_mm`, but `values`
+            must be int8 or float8_e4m3fn.
     """
     return torch.ops.torchao.sparse24_dynamic_mm(x, values, bitmask, weight_scale, bias)
 
