@@ -27,8 +27,8 @@ def fp8_mm(x: Tensor, weight: Tensor, weight_scale: Tensor, bias: Tensor | None 
     Example:
         import torch, torchao_ops
 
-        x = torch.randn(7, 4096, dtype=torch.bfloat16)
-        weight, scale = torchao_ops.fp8_quantize(torch.randn(4096, 4096, dtype=torch.bfloat16), granularity="block")
+        x = torch.randn(7, 1024, dtype=torch.bfloat16)
+        weight, scale = torchao_ops.fp8_quantize(torch.randn(1024, 1024, dtype=torch.bfloat16), granularity="block")
         y = torchao_ops.fp8_mm(x, weight, scale)
         y = torchao_ops.fp8_dynamic_mm(x, weight, scale)
     """

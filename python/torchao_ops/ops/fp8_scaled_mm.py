@@ -41,9 +41,9 @@ def fp8_scaled_mm(
     Example:
         import torch, torchao_ops
 
-        a, scale_a = torchao_ops.fp8_quantize(torch.randn(7, 4096), granularity="group")
-        b, scale_b = torchao_ops.fp8_quantize(torch.randn(4096, 4096), granularity="row")
-        y = torchao_ops.fp8_scaled_mm(a, b, scale_a, scale_b)  # [7, 4096], bf16
+        a, scale_a = torchao_ops.fp8_quantize(torch.randn(7, 1024), granularity="group")
+        b, scale_b = torchao_ops.fp8_quantize(torch.randn(1024, 1024), granularity="row")
+        y = torchao_ops.fp8_scaled_mm(a, b, scale_a, scale_b)  # [7, 1024], bf16
     """
     return torch.ops.torchao.fp8_scaled_mm(a, b, scale_a, scale_b, bias, out_dtype)
 

@@ -37,8 +37,8 @@ def int4_dynamic_mm(
     Example:
         import torch, torchao_ops
 
-        packed, scale, zero_point = torchao_ops.int4_quantize(torch.randn(4096, 4096), group_size=32, symmetric=True)
-        y = torchao_ops.int4_dynamic_mm(torch.randn(7, 4096), packed, scale, zero_point, group_size=32)
+        packed, scale, zero_point = torchao_ops.int4_quantize(torch.randn(1024, 1024), group_size=32, symmetric=True)
+        y = torchao_ops.int4_dynamic_mm(torch.randn(7, 1024), packed, scale, zero_point, group_size=32)
     """
     return torch.ops.torchao.int4_dynamic_mm(x, weight_packed, weight_scale, weight_zero_point, group_size, bias)
 

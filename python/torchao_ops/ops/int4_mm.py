@@ -37,9 +37,9 @@ def int4_mm(
     Example:
         import torch, torchao_ops
 
-        weight, x = torch.randn(4096, 4096, dtype=torch.bfloat16), torch.randn(2, 7, 4096, dtype=torch.bfloat16)
+        weight, x = torch.randn(1024, 1024, dtype=torch.bfloat16), torch.randn(2, 7, 1024, dtype=torch.bfloat16)
         packed, scale, zero_point = torchao_ops.int4_quantize(weight, group_size=128)
-        y = torchao_ops.int4_mm(x, packed, scale, zero_point, group_size=128)  # [2, 7, 4096], bf16
+        y = torchao_ops.int4_mm(x, packed, scale, zero_point, group_size=128)  # [2, 7, 1024], bf16
     """
     return torch.ops.torchao.int4_mm(x, weight_packed, weight_scale, weight_zero_point, group_size, bias)
 

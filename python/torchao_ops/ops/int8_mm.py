@@ -26,8 +26,8 @@ def int8_mm(x: Tensor, weight: Tensor, weight_scale: Tensor, group_size: int = 0
     Example:
         import torch, torchao_ops
 
-        x = torch.randn(7, 4096, dtype=torch.bfloat16)
-        weight, scale = torchao_ops.int8_quantize(torch.randn(4096, 4096, dtype=torch.bfloat16))
+        x = torch.randn(7, 1024, dtype=torch.bfloat16)
+        weight, scale = torchao_ops.int8_quantize(torch.randn(1024, 1024, dtype=torch.bfloat16))
         y = torchao_ops.int8_mm(x, weight, scale)
         y = torchao_ops.int8_dynamic_mm(x, weight, scale)
     """

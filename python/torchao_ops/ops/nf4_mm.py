@@ -44,12 +44,12 @@ def nf4_mm(
     Example:
         import torch, torchao_ops
 
-        weight, x = torch.randn(4096, 4096, dtype=torch.bfloat16), torch.randn(7, 4096, dtype=torch.bfloat16, requires_grad=True)
+        weight, x = torch.randn(1024, 1024, dtype=torch.bfloat16), torch.randn(7, 1024, dtype=torch.bfloat16, requires_grad=True)
         packed, absmax = torchao_ops.nf4_quantize(weight)
-        torchao_ops.nf4_mm(x, packed, absmax, out_features=4096).sum().backward()
+        torchao_ops.nf4_mm(x, packed, absmax, out_features=1024).sum().backward()
 
         codes, *nested = torchao_ops.nf4_quantize_absmax(absmax)  # double quantization
-        y = torchao_ops.nf4_mm(x, packed, codes, 4096, 64, None, *nested)
+        y = torchao_ops.nf4_mm(x, packed, codes, 1024, 64, None, *nested)
     """
     nested = (absmax_code, nested_absmax, absmax_offset, nested_block_size)
     return torch.ops.torchao.nf4_mm(x, weight_packed, absmax, out_features, block_size, bias, *nested)

@@ -34,7 +34,7 @@ def sparse24_mm(
     Example:
         import torch, torchao_ops
 
-        weight, x = torch.randn(4096, 4096, dtype=torch.bfloat16), torch.randn(7, 4096, dtype=torch.bfloat16)
+        weight, x = torch.randn(1024, 1024, dtype=torch.bfloat16), torch.randn(7, 1024, dtype=torch.bfloat16)
         values, bitmask = torchao_ops.sparse24_compress(weight, torchao_ops.sparse24_prune(weight))
         y = torchao_ops.sparse24_mm(x, values, bitmask)
 
