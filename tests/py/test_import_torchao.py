@@ -8,11 +8,13 @@ from torchao.prototype.safetensors.safetensors_support import flatten_tensor_sta
 from torchao.quantization import (
     Int8DynamicActivationInt8WeightConfig,
     Int8DynamicActivationIntxWeightConfig,
+    Int8StaticActivationInt8WeightConfig,
     Int8WeightOnlyConfig,
     IntxWeightOnlyConfig,
     MappingType,
     PerAxis,
     PerGroup,
+    PerRow,
     PerTensor,
     quantize_,
 )
@@ -61,6 +63,15 @@ def test_int8_codes_stay_where_they_are():
     quantize_(theirs, Int8WeightOnlyConfig())
     load_quantized(ours, theirs.state_dict())
     assert ours[0].weight_codes.data_ptr() == theirs[0].weight.qdata.data_ptr()
+
+
+def test_static_scales_of_activations_are_left_out_with_a_note():
+    theirs, ours = model(), model()
+    scale = torch.tensor([[0.05]])
+    quantize_(theirs, Int8StaticActivationInt8WeightConfig(scale, granularity=[PerTensor(), PerRow()]))
+    report = load_quantized(ours, theirs.state_dict())
+    assert report.notes == ("0's activations are not rounded with the checkpoint's act_quant_scale",)
+    assert ours[0].dynamic_activations  # by rows
 
 
 def test_nf4():

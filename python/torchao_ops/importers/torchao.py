@@ -34,6 +34,8 @@ def layers(checkpoint: Checkpoint, linears: Mapping[str, nn.Linear]) -> dict[str
             if kind not in _READERS:
                 raise CheckpointError(f"{module}.weight must be one of {', '.join(_READERS)}, but is {kind}")
             found[module] = _READERS[kind](tensor, module)
+            if getattr(tensor, "act_quant_scale", None) is not None:
+                checkpoint.notes.append(f"{module}'s activations are not rounded with the checkpoint's act_quant_scale")
     return found
 
 
