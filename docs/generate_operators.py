@@ -49,7 +49,7 @@ COLUMNS = {
     "back": ("dequantize", "decompress"),
     "product": ("mm", "mm_backward"),
     "product, x rounded": ("dynamic_mm",),
-    "others": ("scaled_mm", "cusparselt_compress", "cusparselt_mm"),
+    "others": ("scaled_mm", "cusparselt_compress", "cusparselt_mm", "cusparselt_dynamic_mm"),
 }
 
 # What every error has in common; the page says it once, at its beginning.

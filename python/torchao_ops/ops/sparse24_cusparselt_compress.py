@@ -11,8 +11,9 @@ def sparse24_cusparselt_compress(values: Tensor, bitmask: Tensor, in_features: i
     """A 2:4 sparse weight in cuSPARSELt's own layout, for `sparse24_cusparselt_mm` and `sparse24_cusparselt_dynamic_mm`: CUDA only.
 
     The layout depends on the version of cuSPARSELt and on the device: make it where it is used, and save `values` and
-    `bitmask`. Any N and K: it is the layout of a weight that zeros fill to multiples of 16. cuSPARSELt is looked up in
-    the process, where torch with CUDA has loaded it, or else in the system: version 0.8 or newer. No gradient.
+    `bitmask`. Any N and K: it is the layout of a weight that zeros fill to multiples of 16; values of 8 bits to N of a
+    multiple of 32, and K of 128. cuSPARSELt is looked up in the process, where torch with CUDA has loaded it, or else
+    in the system: version 0.8 or newer. No gradient.
 
     Args:
         values, bitmask: the weight [N, in_features], as `sparse24_decompress` takes it, in fp16, bf16, int8 or
@@ -24,9 +25,9 @@ def sparse24_cusparselt_compress(values: Tensor, bitmask: Tensor, in_features: i
 
     Raises:
         RuntimeError: one sentence naming the argument, what it must be and what came: devices against `values`; `values
-            must be on a CUDA device, which cuSPARSELt is for, but got cpu`; `values` must be float16 or bfloat16;
-            dtypes and shapes of the tensors; more than two of four in `bitmask`; what cuSPARSELt says, if there is none
-            in this process or it knows no such device.
+            must be on a CUDA device, which cuSPARSELt is for, but got cpu`; `values` must be float16, bfloat16,
+            int8 or float8_e4m3fn; dtypes and shapes of the tensors; more than two of four in `bitmask`; what cuSPARSELt
+            says, if there is none in this process or it knows no such device.
     """
     return torch.ops.torchao.sparse24_cusparselt_compress(values, bitmask, in_features)
 

@@ -13,19 +13,24 @@ def sparse24_cusparselt_dynamic_mm(
 ) -> Tensor:
     """`sparse24_dynamic_mm` by cuSPARSELt, which multiplies by no zero: for many rows of x. CUDA only.
 
-    Algorithms are tried as `sparse24_cusparselt_mm` tries them.
+    float8_e4m3fn needs compute capability 8.9. Any sizes, algorithms are tried and plans kept, as `sparse24_cusparselt_mm` has
+    it. The values are read for what sums cannot say: rows of x that are not rounded, and sums that are not finite. With
+    int8 values the result has the bits of `sparse24_dynamic_mm`, which computes where K is above 262144; with
+    float8_e4m3fn [nearly](numerics.md#the-24-sparse-operators). Workspace: 32 MiB, the rounded x, and up to 64 MiB of
+    sums, or as many as 256 rows of x have. Differentiable as `sparse24_dynamic_mm` is.
 
     Args:
         x: [..., K], fp32, fp16 or bf16, any strides, on a CUDA device.
         packed: the weight [N, K] as `sparse24_cusparselt_compress` made it of values and bitmask.
-        values, bitmask, weight_scale, bias: as for `sparse24_dynamic_mm`. The values are read for what sums cannot say, such as rows of x
-            with NaN or Inf.
+        values, bitmask, weight_scale, bias: as for `sparse24_dynamic_mm`.
 
     Returns:
-        [..., N] in x's dtype: with int8 values the bits of `sparse24_dynamic_mm`.
+        [..., N] in x's dtype.
 
     Raises:
-        RuntimeError: one sentence naming the argument, what it must be and what came; or what cuSPARSELt says.
+        RuntimeError: one sentence naming the argument, what it must be and what came: those of `sparse24_dynamic_mm`,
+            with `packed` before `values` among the devices; then `x must be on a CUDA device, which cuSPARSELt is for,
+            but got cpu`, `packed`, and `bias`; what cuSPARSELt says.
     """
     return torch.ops.torchao.sparse24_cusparselt_dynamic_mm(x, packed, values, bitmask, weight_scale, bias)
 

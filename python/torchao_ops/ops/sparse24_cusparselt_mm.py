@@ -12,10 +12,11 @@ def sparse24_cusparselt_mm(x: Tensor, packed: Tensor, out_features: int, bias: T
     """x @ weight.T + bias by cuSPARSELt, which multiplies by no zero: for many rows of x. CUDA only, not differentiable.
 
     Any sizes: operands are padded where cuSPARSELt's alignment asks for it (M to a multiple of 8, N and K of 16), and
-    then copied. Sums are fp32, and the result is rounded once. Two promises of `sparse24_mm` do not hold: Inf in x that
+    then copied. There is no scale: multiply the values by it before they are packed. Sums are fp32, and the result is
+    rounded once. Two promises of `sparse24_mm` do not hold: Inf in x that
     meets a zero of the weight may give no NaN, and the algorithm, so the order of a sum, depends on M, and on whether
     the algorithms have been tried: at the first call with these sizes that is not captured into a CUDA graph all are,
-    which waits for the device and takes some milliseconds. Plans are kept for the life of the process. Workspace: 32
+    which waits for the device and takes longer. Plans are kept for the life of the process. Workspace: 32
     MiB, and copies of x and of the result where they are padded. An argument that requires grad is an error.
 
     Args:
