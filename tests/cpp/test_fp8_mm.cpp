@@ -47,7 +47,7 @@ TYPED_TEST(Fp8, EachCodeAlone) {
     for (const FloatType x_type : {FloatType::f32, FloatType::f16, FloatType::bf16}) {
       for (int64_t round = 0; round < case_count(70); ++round) {
         const int64_t i = 37 * round % 70, K = (i / 4 + 1) * 4;
-        MmCase c{this->random_.integer(1, 3), 256, K, INT64_MAX};
+        MmCase c{this->random_.integer(1, 2), 256, K, INT64_MAX};
         c.x_type = x_type;
         c.float8_type = type;
         Fp8Problem problem(c);
