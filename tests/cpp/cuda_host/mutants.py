@@ -307,9 +307,9 @@ MUTANTS = [
         MMA,
         FP8_F16,
         "sum *= Format::template missing_factor<Dot>;",
-        "",
+        ";",
         {"release": WRONG_VALUE},
-        "*Rows/Fp8E4m3fn",
+        "*MoreRows/Fp8E4m3fn",
     ),
     Mutant(
         "an infinite number of the high half of an octet is not seen",
