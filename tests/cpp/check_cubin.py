@@ -98,7 +98,15 @@ NF4_MMA_LOOP = MMA_LOOP | {r"PRMT": 256}
 # its bytes, which a selector read from the cache directs: 16 and 32 quads a lane and chunk (sparse24_codes.cuh).
 SPARSE24_16_LOOP = MMA_LOOP | {r"LDGSTS\.E\.64": 1, r"PRMT": 32, r"LDG\.E\.CONSTANT$": 16}
 SPARSE24_8_LOOP = MMA_LOOP | {r"LDGSTS\.E\.BYPASS\.LTC128B\.128": 5, r"PRMT": 32, r"LDG\.E\.CONSTANT$": 32}
+# Numbers of fp8 in bf16: 32 pairs a lane and chunk are multiplied by a power of two (fp8_codes.cuh).
+FP8_BF16_LOOP = MMA_LOOP | {r"H(MUL2|FMA2)": 32}
 KERNELS = [
+    Row(
+        r"mm_mma_kernel<Fp8<.*>, Bf16Dot,",
+        loop=r"HMMA\.16816\.F32\.BF16",
+        loop_instructions=FP8_BF16_LOOP,
+        forbidden=("IMMA",),
+    ),
     Row(
         r"mm_mma_kernel<Sparse24Of<unsigned short>, Bf16Dot,",
         loop=r"HMMA\.16816\.F32\.BF16",
