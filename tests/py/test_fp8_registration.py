@@ -3,22 +3,23 @@
 There are kernels for the CPU only, so far, and so no fixture `device`.
 """
 
-import io
 import itertools
 
 import pytest
-import reference
 import torch
 import torch._dynamo.testing
 from helpers import FLOAT8_DTYPES, FLOAT_DTYPES, FP8_MM_OPERATORS, GRANULARITIES, Fp8Matrix, operator
+from registration import (
+    captures,
+    expect_gradients_of_a_dense_layer,
+    expect_one_compilation_for_any_batch,
+    expect_one_compilation_for_any_sizes,
+    expect_second_derivatives,
+    expect_the_same_exported,
+    expect_the_same_in_torchscript,
+    opcheck,
+)
 from torch import Tensor, nn
-from torch.nn import functional as F
-
-
-def opcheck(op: str, arguments: tuple, **tolerances: float) -> None:
-    """torch's own comparison of tensors does not take float8: without the test of what a schema says of mutations."""
-    tests = ("test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
-    torch.library.opcheck(operator(op), arguments, test_utils=tests, **tolerances)
 
 
 @pytest.mark.parametrize("op", FP8_MM_OPERATORS)
@@ -54,17 +55,7 @@ def test_opcheck_the_others(granularity, code_dtype):
 def test_gradients_are_those_of_a_dense_layer(op, dtype, batch, granularity):
     for code_dtype in FLOAT8_DTYPES:
         weight = Fp8Matrix.random(139, 151, code_dtype, granularity)
-        x = torch.randn(*batch, 151).to(dtype).requires_grad_()
-        bias = torch.randn(139).to(dtype).requires_grad_()
-        grad_y = torch.randn(*batch, 139).to(dtype)
-        got = torch.autograd.grad(operator(op)(x, *weight.args, bias), (x, bias), grad_y)
-
-        x64, bias64 = (tensor.detach().double().requires_grad_() for tensor in (x, bias))
-        expected = torch.autograd.grad(F.linear(x64, weight.exact(), bias64), (x64, bias64), grad_y.double())
-        for ours, theirs, operand in zip(got, expected, (x, bias), strict=True):
-            assert ours.dtype == operand.dtype
-            assert ours.shape == operand.shape
-            assert reference.relative_error(ours, theirs) < 4 * torch.finfo(dtype).eps
+        expect_gradients_of_a_dense_layer(op, weight.args, weight.exact(), batch, dtype)
 
 
 @pytest.mark.parametrize("op", FP8_MM_OPERATORS)
@@ -96,11 +87,7 @@ def test_gradient_for_the_bias_of_a_scaled_product(dtype, out_dtype):
 
 def test_second_derivatives():
     weight = Fp8Matrix.random(6, 40)
-    x = torch.randn(3, 40, requires_grad=True)
-    (grad_x,) = torch.autograd.grad(operator("fp8_mm")(x, *weight.args).pow(2).sum(), x, create_graph=True)
-    (second,) = torch.autograd.grad(grad_x.sum(), x)
-    dense = weight.exact()
-    assert reference.relative_error(second, 2 * (torch.ones(3, 40).double() @ dense.T @ dense)) < 1e-5
+    expect_second_derivatives("fp8_mm", weight.args, weight.exact())
 
 
 def test_fake_results_have_the_strides_of_real_ones():
@@ -133,6 +120,7 @@ class Fp8Product(nn.Module):
         self.register_buffer("scale", weight.scale)
         self.bias = nn.Parameter(torch.randn(33))
         self.dynamic = op == "fp8_dynamic_mm"
+        self.in_features = 70
 
     def forward(self, x: Tensor) -> Tensor:
         if self.dynamic:
@@ -150,6 +138,7 @@ class RoundedProduct(nn.Module):
         self.register_buffer("scale", weight.scale)
         self.bias = nn.Parameter(torch.randn(33), requires_grad=False)
         self.granularity = granularity
+        self.in_features = 70
 
     def forward(self, x: Tensor) -> Tensor:
         codes, scale = torch.ops.torchao.fp8_quantize(x, granularity=self.granularity)
@@ -171,49 +160,26 @@ LAYERS = [
 
 @pytest.fixture(params=[make for _, make in LAYERS], ids=[name for name, _ in LAYERS])
 def layer(request):
-    torch._dynamo.reset()
     return request.param().eval()
 
 
 def test_compile_with_a_dynamic_batch_compiles_once(layer):
-    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
-    compiled = torch.compile(layer, fullgraph=True, backend=counter)
-    for batch in (2, 3, 17, 64):
-        results = []
-        for run in (layer, compiled):
-            layer.bias.grad = None
-            x = torch.randn(batch, 70, generator=torch.Generator().manual_seed(0))
-            torch._dynamo.mark_dynamic(x, 0)
-            if layer.bias.requires_grad:
-                x.requires_grad_()
-                y = run(x)
-                y.square().sum().backward()
-                results.append((y.detach(), x.grad, layer.bias.grad))
-            else:
-                results.append((run(x),))
-        torch.testing.assert_close(*results)
-    assert counter.frame_count == 1
+    expect_one_compilation_for_any_batch(layer)
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 def test_symbolic_sizes_stay_symbolic(granularity):
-    """Every size of every operand dynamic: the fake kernels compute with them and specialize none."""
-    torch._dynamo.reset()
-
     def products(x, codes, scale):
         a = torch.ops.torchao.fp8_quantize(x, granularity="row")
         scaled = torch.ops.torchao.fp8_scaled_mm(a[0], codes, a[1], scale, None, torch.float32)
         return torch.ops.torchao.fp8_mm(x, codes, scale), torch.ops.torchao.fp8_dequantize(codes, scale), scaled
 
-    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
-    compiled = torch.compile(products, fullgraph=True, backend=counter, dynamic=True)
     # The first sizes all differ, those of the scales too: equal ones would be taken for the same.
-    for out_features, in_features, rows in ((300, 530, 7), (400, 270, 9), (513, 335, 4)):
-        weight = Fp8Matrix.random(out_features, in_features, granularity=granularity)
-        x = torch.randn(rows, in_features)
-        for got, expected in zip(compiled(x, *weight.args), products(x, *weight.args), strict=True):
-            assert torch.equal(got, expected)
-    assert counter.frame_count == 1
+    operands = [
+        (torch.randn(rows, k), *Fp8Matrix.random(n, k, granularity=granularity).args)
+        for n, k, rows in ((300, 530, 7), (400, 270, 9), (513, 335, 4))
+    ]
+    expect_one_compilation_for_any_sizes(products, operands)
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
@@ -230,25 +196,9 @@ def test_compile_of_quantize_and_dequantize(granularity):
 
 
 def test_export_with_a_dynamic_batch(layer):
-    batch = torch.export.Dim("batch")
-    exported = torch.export.export(layer, (torch.randn(5, 70),), dynamic_shapes=({0: batch},))
-    file = io.BytesIO()
-    torch.export.save(exported, file)
-    file.seek(0)
-    loaded = torch.export.load(file).module()
-    for rows in (1, 2, 64):
-        x = torch.randn(rows, 70)
-        assert torch.equal(loaded(x), layer(x))
+    expect_the_same_exported(layer)
 
 
-@pytest.mark.parametrize("capture", [torch.jit.script, lambda layer: torch.jit.trace(layer, torch.randn(2, 70))])
+@captures
 def test_torchscript(layer, capture):
-    captured = capture(layer)
-    file = io.BytesIO()
-    torch.jit.save(captured, file)
-    file.seek(0)
-    loaded = torch.jit.load(file)
-    x = torch.randn(5, 70)
-    assert torch.equal(captured(x), layer(x))
-    assert torch.equal(loaded(x), layer(x))
-    assert torch.equal(torch.jit.freeze(loaded.eval())(x), layer(x))
+    expect_the_same_in_torchscript(layer, capture)

@@ -1,11 +1,10 @@
 """What PyTorch wants of a registered operator: opcheck, and gradients for x and bias."""
 
 import pytest
-import reference
 import torch
 from helpers import FLOAT_DTYPES, INT8_MM_OPERATORS, Int8Weight, operator
+from registration import expect_gradients_of_a_dense_layer, expect_second_derivatives
 from torch.library import opcheck
-from torch.nn import functional as F
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -40,18 +39,7 @@ def test_opcheck_quantize(dtype, group_size):
 @pytest.mark.parametrize("group_size", [0, 32])
 def test_gradients_are_those_of_a_dense_layer(op, batch, dtype, group_size):
     weight = Int8Weight.random(9, 71, group_size)
-    dense = weight.exact()
-    x = torch.randn(*batch, 71).to(dtype).requires_grad_()
-    bias = torch.randn(9).to(dtype).requires_grad_()
-    grad_y = torch.randn(*batch, 9).to(dtype)
-    got = torch.autograd.grad(operator(op)(x, *weight.mm_args, bias), (x, bias), grad_y)
-
-    x64, bias64 = (tensor.detach().cpu().double().requires_grad_() for tensor in (x, bias))
-    expected = torch.autograd.grad(F.linear(x64, dense, bias64), (x64, bias64), grad_y.cpu().double())
-    for ours, theirs, operand in zip(got, expected, (x, bias), strict=True):
-        assert ours.dtype == operand.dtype
-        assert ours.shape == operand.shape
-        assert reference.relative_error(ours, theirs) < 4 * torch.finfo(dtype).eps
+    expect_gradients_of_a_dense_layer(op, weight.mm_args, weight.exact(), batch, dtype)
 
 
 @pytest.mark.parametrize("op", INT8_MM_OPERATORS)
@@ -70,8 +58,4 @@ def test_gradients_for_one_of_both_and_with_arguments_left_out(op):
 
 def test_second_derivatives():
     weight = Int8Weight.random(6, 40, 16)
-    x = torch.randn(3, 40, requires_grad=True)
-    (grad_x,) = torch.autograd.grad(operator("int8_mm")(x, *weight.mm_args).pow(2).sum(), x, create_graph=True)
-    (second,) = torch.autograd.grad(grad_x.sum(), x)
-    dense = weight.exact()
-    assert reference.relative_error(second, 2 * (torch.ones(3, 40, device="cpu").double() @ dense.T @ dense)) < 1e-5
+    expect_second_derivatives("int8_mm", weight.mm_args, weight.exact())

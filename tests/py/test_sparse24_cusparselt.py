@@ -312,6 +312,15 @@ def test_another_weight_is_packed_anew(config, change, cusparselt):
     assert cusparselt.counts() == (2, 2)
 
 
+def test_a_weight_is_known_by_reference(cusparselt):
+    """An address and a version are another tensor's once they are free."""
+    values, bitmask = compressed((16, 64), torch.float16)
+    packed = torchao_ops.cusparselt.PackedWeight(values, bitmask, 64)
+    assert packed.is_of(values, bitmask)
+    for others in ((values.detach(), bitmask), (values, bitmask.detach())):
+        assert not packed.is_of(*others)
+
+
 @LAYERS
 def test_what_was_made_of_the_weight_goes_with_it(config, cusparselt):
     """Not only at the next product: its memory would be held until then."""

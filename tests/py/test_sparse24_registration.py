@@ -1,7 +1,5 @@
 """What PyTorch wants of a registered operator: opcheck, gradients for x and bias, capture as a graph."""
 
-import io
-
 import pytest
 import reference
 import torch
@@ -14,9 +12,18 @@ from helpers import (
     Sparse24Weight,
     operator,
 )
+from registration import (
+    captures,
+    expect_gradients_of_a_dense_layer,
+    expect_one_compilation_for_any_batch,
+    expect_one_compilation_for_any_sizes,
+    expect_second_derivatives,
+    expect_the_same_exported,
+    expect_the_same_in_torchscript,
+    opcheck,
+)
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn import functional as F
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -25,14 +32,6 @@ PRODUCTS = [
     *(("sparse24_mm", dtype) for dtype in SPARSE24_DTYPES),
     *(("sparse24_dynamic_mm", dtype) for dtype in DTYPES_OF_8_BITS),
 ]
-
-
-def opcheck(op: str, arguments: tuple, **tolerances: float) -> None:
-    """torch's own comparison of tensors does not take float8: without the test of what a schema says of mutations."""
-    tests = ["test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic"]
-    if all(argument.dtype != torch.float8_e4m3fn for argument in arguments if isinstance(argument, Tensor)):
-        tests.append("test_schema")
-    torch.library.opcheck(operator(op), arguments, test_utils=tests, **tolerances)
 
 
 @pytest.mark.parametrize("op, values_dtype", PRODUCTS)
@@ -64,18 +63,7 @@ def test_opcheck_prune_compress_and_decompress(dtype):
 def test_gradients_are_those_of_a_dense_layer(op, values_dtype, batch, dtype, with_scale):
     scale_dtype = torch.float32 if with_scale or values_dtype in DTYPES_OF_8_BITS else None
     weight = Sparse24Weight.random(9, 71, values_dtype, scale_dtype)
-    dense = weight.exact()
-    x = torch.randn(*batch, 71).to(dtype).requires_grad_()
-    bias = torch.randn(9).to(dtype).requires_grad_()
-    grad_y = torch.randn(*batch, 9).to(dtype)
-    got = torch.autograd.grad(operator(op)(x, *weight.mm_args, bias), (x, bias), grad_y)
-
-    x64, bias64 = (tensor.detach().cpu().double().requires_grad_() for tensor in (x, bias))
-    expected = torch.autograd.grad(F.linear(x64, dense, bias64), (x64, bias64), grad_y.cpu().double())
-    for ours, theirs, operand in zip(got, expected, (x, bias), strict=True):
-        assert ours.dtype == operand.dtype
-        assert ours.shape == operand.shape
-        assert reference.relative_error(ours, theirs) < 4 * torch.finfo(dtype).eps
+    expect_gradients_of_a_dense_layer(op, weight.mm_args, weight.exact(), batch, dtype)
 
 
 @pytest.mark.parametrize("op", SPARSE24_MM_OPERATORS)
@@ -105,11 +93,7 @@ def test_gradients_with_arguments_left_out():
 
 def test_second_derivatives():
     weight = Sparse24Weight.random(6, 40, torch.int8)
-    x = torch.randn(3, 40, requires_grad=True)
-    (grad_x,) = torch.autograd.grad(operator("sparse24_mm")(x, *weight.mm_args).pow(2).sum(), x, create_graph=True)
-    (second,) = torch.autograd.grad(grad_x.sum(), x)
-    dense = weight.exact()
-    assert reference.relative_error(second, 2 * (torch.ones(3, 40, device="cpu").double() @ dense.T @ dense)) < 1e-5
+    expect_second_derivatives("sparse24_mm", weight.mm_args, weight.exact())
 
 
 @pytest.mark.parametrize("op, dtype", PRODUCTS)
@@ -139,6 +123,7 @@ class SparseLinear(nn.Module):
         self.register_buffer("scale", weight.scale)
         self.bias = nn.Parameter(torch.randn(33))
         self.dynamic = dynamic
+        self.in_features = 70
 
     def forward(self, x: Tensor) -> Tensor:
         if self.dynamic:
@@ -148,26 +133,12 @@ class SparseLinear(nn.Module):
 
 @pytest.fixture(params=PRODUCTS, ids=lambda product: f"{product[0]}-{product[1]}")
 def layer(request, device):
-    torch._dynamo.reset()
     op, dtype = request.param
     return SparseLinear(dtype, op == "sparse24_dynamic_mm").eval()
 
 
 def test_compile_with_a_dynamic_batch_compiles_once(layer):
-    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
-    compiled = torch.compile(layer, fullgraph=True, backend=counter)
-    for batch in (2, 3, 17, 64):
-        results = []
-        for run in (layer, compiled):
-            layer.bias.grad = None
-            x = torch.randn(batch, 70, generator=torch.Generator(device=layer.bias.device).manual_seed(0))
-            torch._dynamo.mark_dynamic(x, 0)
-            x.requires_grad_()
-            y = run(x)
-            y.square().sum().backward()
-            results.append((y.detach(), x.grad, layer.bias.grad))
-        torch.testing.assert_close(*results)
-    assert counter.frame_count == 1
+    expect_one_compilation_for_any_batch(layer)
 
 
 def compressed(weight: Tensor) -> tuple[Tensor, ...]:
@@ -176,17 +147,12 @@ def compressed(weight: Tensor) -> tuple[Tensor, ...]:
 
 @pytest.mark.parametrize("function", [torch.ops.torchao.sparse24_mm, compressed])
 def test_symbolic_sizes_stay_symbolic(function):
-    """Every size of every operand dynamic: the fake kernels compute with them and specialize none."""
-    torch._dynamo.reset()
-    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
-    compiled = torch.compile(function, fullgraph=True, backend=counter, dynamic=True)
-    for out_features, in_features, rows in ((24, 70, 5), (40, 130, 9), (13, 35, 2)):
-        operands = (torch.randn(out_features, in_features),)
-        if function is not compressed:
-            operands = (torch.randn(rows, in_features), *Sparse24Weight.random(out_features, in_features).mm_args)
-        for got, expected in zip(compiled(*operands), function(*operands), strict=True):
-            assert torch.equal(got, expected)
-    assert counter.frame_count == 1
+    sizes = ((24, 70, 5), (40, 130, 9), (13, 35, 2))
+    if function is compressed:
+        operands = [(torch.randn(out_features, in_features),) for out_features, in_features, _ in sizes]
+    else:
+        operands = [(torch.randn(rows, k), *Sparse24Weight.random(n, k).mm_args) for n, k, rows in sizes]
+    expect_one_compilation_for_any_sizes(function, operands)
 
 
 def test_compile_of_compress_and_decompress():
@@ -203,28 +169,12 @@ def test_compile_of_compress_and_decompress():
 
 
 def test_export_with_a_dynamic_batch(layer):
-    batch = torch.export.Dim("batch")
-    exported = torch.export.export(layer, (torch.randn(5, 70),), dynamic_shapes=({0: batch},))
-    file = io.BytesIO()
-    torch.export.save(exported, file)
-    file.seek(0)
-    loaded = torch.export.load(file).module()
-    for rows in (1, 2, 64):
-        x = torch.randn(rows, 70)
-        assert torch.equal(loaded(x), layer(x))
+    expect_the_same_exported(layer)
 
 
-@pytest.mark.parametrize("capture", [torch.jit.script, lambda layer: torch.jit.trace(layer, torch.randn(2, 70))])
+@captures
 def test_torchscript(layer, capture):
-    captured = capture(layer)
-    file = io.BytesIO()
-    torch.jit.save(captured, file)
-    file.seek(0)
-    loaded = torch.jit.load(file)
-    x = torch.randn(5, 70)
-    assert torch.equal(captured(x), layer(x))
-    assert torch.equal(loaded(x), layer(x))
-    assert torch.equal(torch.jit.freeze(loaded.eval())(x), layer(x))
+    expect_the_same_in_torchscript(layer, capture)
 
 
 def test_a_fake_weight_is_compressed_without_a_look():
