@@ -15,7 +15,17 @@ import torch.nn.functional as F
 from rich.table import Table
 from torch import Tensor, nn
 
-from ._command_line import add_machine_options, config_names, dtype_name, new_console, set_machine, title
+from ._command_line import (
+    add_machine_options,
+    at_least,
+    config_names,
+    dtype_name,
+    format_or,
+    new_console,
+    no_warnings_of_pruning,
+    set_machine,
+    title,
+)
 from ._timing import fastest_seconds
 from .config import config_from_alias
 from .linear import QuantLinear
@@ -54,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
         rows += measured
     where = "read from memory" if options.cold else "in the cache"
     console.print(f"{title(device)}; x in {dtype_name(options.dtype)}, weights {where}.")
+    console.print(
+        "error: of the result, against the dense layer in fp32. Weights are random, which 2:4 sparsity does not suit."
+    )
     if options.json:
         written = {"title": title(device), "cold": options.cold, "dtype": dtype_name(options.dtype)}
         options.json.write_text(json.dumps(written | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
@@ -71,10 +84,14 @@ def _parser() -> argparse.ArgumentParser:
         help="out_features x in_features; 4096x4096 by default",
     )
     parser.add_argument(
-        "--rows", type=int, nargs="+", default=[1, 16, 256], metavar="M", help="of x; 1 16 256 by default"
+        "--rows", type=at_least(1), nargs="+", default=[1, 16, 256], metavar="M", help="of x; 1 16 256 by default"
     )
     parser.add_argument(
-        "--quantization", nargs="+", metavar="FORMAT", help="short names of configs, such as int4wo-64; all by default"
+        "--quantization",
+        type=format_or(),
+        nargs="+",
+        metavar="FORMAT",
+        help="short names of configs, such as int4wo-64; all by default",
     )
     parser.add_argument(
         "--warm", dest="cold", action="store_false", help="weights in the cache, as in a small model; else from memory"
@@ -103,7 +120,8 @@ def _measure(out_features: int, in_features: int, options: argparse.Namespace, d
     if options.dtype != torch.float32:
         layers["dense float32"] = in_float32
     for name in options.quantization or config_names():
-        layers[name] = QuantLinear.from_linear(dense, config_from_alias(name))
+        with no_warnings_of_pruning():
+            layers[name] = QuantLinear.from_linear(dense, config_from_alias(name))
     rows = []
     for m in options.rows:
         x = torch.randn(m, in_features, device=device, generator=generator).to(options.dtype)

@@ -16,7 +16,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from ._command_line import add_machine_options, config_names, dtype_name, new_console, set_machine, title
+from ._command_line import (
+    add_machine_options,
+    at_least,
+    config_names,
+    dtype_name,
+    format_or,
+    new_console,
+    no_warnings_of_pruning,
+    set_machine,
+    title,
+)
 from ._llama import Llama, LlamaShape
 from .autoquant import autoquant
 from .quantize import quantize_
@@ -47,9 +57,13 @@ class Result:
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Result]:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     device = set_machine(options)
-    shape = LlamaShape(options.layers, options.dim, options.vocabulary)
+    try:
+        shape = LlamaShape(options.layers, options.dim, options.vocabulary)
+    except ValueError as error:
+        parser.error(str(error))
     console = new_console()
     results = []
     for name in dict.fromkeys([DENSE, *(options.quantization or [*config_names(), AUTOQUANT])]):
@@ -94,16 +108,19 @@ def _parser() -> argparse.ArgumentParser:
     shape = LlamaShape()
     parser.add_argument(
         "--quantization",
+        type=format_or(DENSE, AUTOQUANT),
         nargs="+",
         metavar="FORMAT",
         help=f"short names of configs, such as int4wo-64, and {AUTOQUANT}; all by default. Dense is always measured",
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile the step that generates a token")
     for name in ("layers", "dim", "vocabulary"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(shape, name), help="%(default)s by default")
-    parser.add_argument("--prompt-tokens", type=int, default=32, help="%(default)s by default")
-    parser.add_argument("--new-tokens", type=int, default=32, help="at least 2; %(default)s by default")
-    parser.add_argument("--samples", type=int, default=3, help="of which the fastest counts; %(default)s by default")
+        parser.add_argument(f"--{name}", type=at_least(1), default=getattr(shape, name), help="%(default)s by default")
+    parser.add_argument("--prompt-tokens", type=at_least(1), default=32, help="%(default)s by default")
+    parser.add_argument("--new-tokens", type=at_least(2), default=32, help="at least 2; %(default)s by default")
+    parser.add_argument(
+        "--samples", type=at_least(1), default=3, help="of which the fastest counts; %(default)s by default"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the results; needs matplotlib")
     add_machine_options(parser)
@@ -123,7 +140,8 @@ def _measure(
         steps = [(prompt[:, :1], positions[:1])] * options.new_tokens
         console.print(autoquant(model, [(prompt, positions), *steps]).autoquant_report)
     elif name != DENSE:
-        quantize_(model, name)
+        with no_warnings_of_pruning():
+            quantize_(model, name)
 
     def step(token: Tensor, position: Tensor) -> Tensor:
         return next_token(model, token, position)

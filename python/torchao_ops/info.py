@@ -41,7 +41,7 @@ def collect() -> dict[str, dict[str, Any]]:
     """By heading and name."""
     built = capabilities()
     cpu = torch.device("cpu")
-    return {
+    found = {
         "Library": {
             "file": str(library_path()),
             "version": built.pop("version"),
@@ -54,15 +54,21 @@ def collect() -> dict[str, dict[str, Any]]:
             "instruction set in use": built.pop("isa"),
             "instruction sets that it has": built.pop("isa_available"),
             "bf16 dot product": _yes(built.pop("avx512_bf16")),
+            "expanding of 16-bit numbers": _yes(built.pop("avx512_vbmi2")),
             "threads": torch.get_num_threads(),
         },
-        "CUDA": {"built for": built.pop("cuda_archs") or "nothing: built without CUDA", **_cuda_devices()},
-        "Also": {
-            **{name: _yes(value) if isinstance(value, bool) else value for name, value in built.items()},
-            **{name: value for name, value in sorted(os.environ.items()) if name.startswith("TORCHAO_OPS_")},
+        "CUDA": {
+            "built for": built.pop("cuda_archs") or "nothing: built without CUDA",
+            **_cuda_devices(),
+            "cuBLASLt": _loaded(built.pop("cublaslt")),
+            "cuSPARSELt": _loaded(built.pop("cusparselt")),
         },
+        "Environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith("TORCHAO_OPS_")}
+        or {"TORCHAO_OPS_...": "none is set"},
         "Packages": {name: _version(name) for name in _PACKAGES},
     }
+    found["Library"].update(built)  # what this page has no words for yet
+    return found
 
 
 def _format(name: str) -> str:
@@ -89,6 +95,10 @@ def _version(package: str) -> str:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
+
+
+def _loaded(value: bool) -> str:
+    return "loaded" if value else "not loaded"
 
 
 if __name__ == "__main__":

@@ -154,6 +154,33 @@ def test_bench_of_a_wrong_shape(shape, capsys):
     assert f"must be out_features x in_features, as 4096x4096, but got '{shape}'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments", "sentence"),
+    [
+        (bench, ["--quantization", "int5"], "must be a short name of a config, such as int4wo-128, "),
+        (bench, ["--quantization", "autoquant"], "but got 'autoquant'"),
+        (bench, ["--rows", "0"], "must be a whole number of at least 1, but got '0'"),
+        (bench, ["--threads", "-1"], "must be a whole number of at least 1, but got '-1'"),
+        (bench, ["--device", "gpu"], "must be a device, such as cpu or cuda:0, but got 'gpu'"),
+        (bench, ["--device", "cuda:99"], "must be a device that is there, but got 'cuda:99': torch finds "),
+        (generate, ["--quantization", "int4wo-64", "int5"], ", dense, autoquant, but got 'int5'"),
+        (generate, ["--new-tokens", "1"], "must be a whole number of at least 2, but got '1'"),
+        (generate, ["--dim", "100"], "LlamaShape: dim must be a multiple of 64, but got 100"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_measured_is_said_in_a_sentence(command, arguments, sentence, capsys):
+    with pytest.raises(SystemExit):
+        command.main(arguments)
+    assert sentence in capsys.readouterr().err
+
+
+def test_random_weights_are_pruned_without_a_word(recwarn):
+    bench.main([*BENCH, "--rows", "1", "--quantization", "sparse24"])
+    generate.main([*GENERATE, "--quantization", "sparse24"])
+    assert not recwarn.list
+
+
 def test_info_tells_everything(capsys, monkeypatch):
     monkeypatch.setenv("TORCHAO_OPS_BATCH_INVARIANT", "1")
     info.main([])
@@ -163,6 +190,7 @@ def test_info_tells_everything(capsys, monkeypatch):
         word in page for word in (found["version"], found["isa"], torch.__version__, "TORCHAO_OPS_BATCH_INVARIANT")
     )
     assert all(name in page for name in config_names())
+    assert all(name in page for name in ("16-bit numbers", "cuBLASLt", "cuSPARSELt"))
     info.main(["--json"])
     told = json.loads(capsys.readouterr().out)
     assert told == info.collect()
