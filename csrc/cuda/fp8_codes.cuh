@@ -14,15 +14,15 @@
 
 namespace torchao_ops::cuda {
 
-// Code: Float8E4m3fn or Float8E5m2. The operand is the number, exactly, but for a power of two (missing_factor) and for what is not finite (breaks).
+// Code: Float8E4m3fn or Float8E5m2. The operand is the number, exactly, but for a power of two (missing_factor) and what is not finite (breaks).
 //
-// A number's bits are moved to their place in the wider type, where the exponent is too small by what the biases differ in, subnormal numbers included.
-// For e5m2 in fp16 it is the same bias. For e4m3fn in fp16 it is 2^8, which the scale takes: no sum is out of fp32's range for it. In bf16 it is 2^120 or
-// 2^112: x times that would be below fp32's range, and the operand is multiplied, a pair at a time.
+// A number's bits are moved to their place in the wider type, where the exponent is too small by what the biases differ in, subnormal numbers
+// included. For e5m2 in fp16 it is the same bias. For e4m3fn in fp16 it is 2^8, which the scale takes: no sum is out of fp32's range for it. In
+// bf16 it is 2^120 or 2^112: x times that would be below fp32's range, and the operand is multiplied, a pair at a time.
 //
-// For an octet that is 14 instructions for e4m3fn in fp16, 6 for e5m2, and 18 in bf16; 4 more, where needed, see what is not finite. int8 takes 14. The main
-// loop's code for sm_90a, a chunk of 2 KiB and 8 rows of x, has 257 instructions (e4m3fn in fp16), 161 (e5m2) and 288 (bf16) where rows have one scale,
-// and 48 more where pieces have theirs.
+// For an octet that is 14 instructions for e4m3fn in fp16, 6 for e5m2, and 18 in bf16; 4 more, where needed, see what is not finite. int8 takes
+// 14. The main loop's code for sm_90a, a chunk of 2 KiB and 8 rows of x, has 257 instructions (e4m3fn in fp16), 161 (e5m2) and 288 (bf16) where
+// rows have one scale, and 48 more where pieces have theirs.
 template <class Code>
 struct Fp8 : RowGroups<fp8::Weight> {
   using Weight = fp8::Weight;
@@ -83,8 +83,8 @@ struct Fp8 : RowGroups<fp8::Weight> {
     return bf16 ? multiply_pairs<Element>(pair, is_e4m3fn ? 0x7b807b80u : 0x77807780u) : pair;
   }
 
-  // Has some of these bits where the octet has something that is not finite and whose operand is a number: a byte to which adding what its type's first
-  // such code lacks of 128 changes the top bit. A byte that carries into the next one is not finite itself.
+  // Has some of these bits where the octet has something that is not finite and whose operand is a number: a byte to which adding what its type's
+  // first such code lacks of 128 changes the top bit. A byte that carries into the next one is not finite itself.
   static constexpr uint32_t broken_bits = 0x80808080u;
   template <class Dot>
   __device__ __forceinline__ static uint32_t breaks(Dot, const uint32_t (&octet)[2]) {

@@ -38,7 +38,7 @@ struct Int4 : RowGroups<int4::Weight> {
   static constexpr bool has_offsets = true;
   static constexpr bool has_bitmask = false, has_row_scales = false, sums_whole_rows = false, breaks_sums = false;
   template <class Dot>
-  static constexpr float missing_factor = 1;  // the operand is the number
+  static constexpr float missing_factor = 1;  // what products with the operand are multiplied by
   __host__ __device__ static bool has_offset(const Weight& w) { return w.zero_point != nullptr; }
   // w = scale * (operand + offset).
   __device__ static float scale(const Weight& w, int64_t n, int64_t group) { return w.scale_at(n, group); }

@@ -50,7 +50,7 @@ struct Int8 : RowGroups<int8::Weight> {
   static constexpr bool has_offsets = false;
   static constexpr bool has_bitmask = false, has_row_scales = false, sums_whole_rows = false, breaks_sums = false;
   template <class Dot>
-  static constexpr float missing_factor = 1;  // the operand is the number
+  static constexpr float missing_factor = 1;  // what products with the operand are multiplied by
   static constexpr int64_t exact_k = int8_exact_k;
 
   // w = scale * operand.

@@ -127,7 +127,7 @@ struct Nf4 {
   static constexpr bool has_offsets = false;
   static constexpr bool has_bitmask = false, has_row_scales = false, sums_whole_rows = false, breaks_sums = false;
   template <class Dot>
-  static constexpr float missing_factor = 1;  // the operand is the number
+  static constexpr float missing_factor = 1;  // what products with the operand are multiplied by
   static constexpr int int8_factor = 1;       // there is no operand of 8 bits
 
   // w = scale * operand. Double quantization is undone here, at each use: a code and two numbers that many blocks share are fewer bytes than absmax.

@@ -46,7 +46,7 @@ struct QuantizedX {
 // scale[m] = max|x[m]| / 127 in fp32, q = clamp(round_half_even(x / scale), -127, 127). For a row with NaN or Inf, and for one whose scale underflows to 0
 // though the row is not zero: scale NaN and zeros.
 Status quantize_activations(const MmArgs& mm, int64_t K, OctetOrder order, const QuantizedX& x, const Context& context);
-// The same with scale[m] = max|x[m]| / the type's largest number and q = x / scale rounded to the type, as fp16, which has all numbers of either type.
+// The same with scale[m] = max|x[m]| / the type's largest number and q = x / scale rounded to the type, as fp16, which has all of its numbers.
 Status round_activations(const MmArgs& mm, int64_t K, Float8Type type, const QuantizedX& x, const Context& context);
 // Where they are, and how large that is.
 inline QuantizedX rounded_x(int64_t M, int64_t K, void* workspace) { return {M, K, workspace, 2}; }

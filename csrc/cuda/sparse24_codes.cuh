@@ -133,8 +133,8 @@ struct Sparse24Of;
 
 // Values of x's type: each quad is a register with two values and becomes two.
 //
-// The main loop's code for sm_90a has 313 instructions for a chunk of 2.25 KiB. With values of bytes, for 2.5 KiB, it has 448 where operands are int8,
-// 682 where int8 becomes 16-bit ones, and 760 (fp16) and 824 (bf16) for e4m3fn.
+// The main loop's code for sm_90a has 313 instructions for a chunk of 2.25 KiB. With values of bytes, for 2.5 KiB, it has 448 where operands are
+// int8, 682 where int8 becomes 16-bit ones, and 760 (fp16) and 824 (bf16) for e4m3fn.
 template <>
 struct Sparse24Of<uint16_t> : Sparse24 {
   static constexpr int octet_words = 2;

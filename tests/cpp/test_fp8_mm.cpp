@@ -39,7 +39,7 @@ TYPED_TEST_SUITE(Fp8, Both, OperatorNames);
 
 constexpr Float8Type types[] = {Float8Type::e4m3fn, Float8Type::e5m2};
 
-// All 256 codes, one a row, at each place of a chunk: y is the code's number times a power of two and, where x is rounded, 7, and NaN and Inf where it is.
+// All 256 codes, one a row, at each place of a chunk: y is the code's number times a power of two (and 7, where x is rounded), NaN and Inf too.
 TYPED_TEST(Fp8, EachCodeAlone) {
   for (const Float8Type type : types) {
     const float x = TypeParam::dynamic ? largest_of(type) : 1,
