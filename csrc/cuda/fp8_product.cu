@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(matrix_threads) fp8_pad_kernel(Part part, uint
 }
 
 // The scales as fp8_gemm wants them, also those of rows: one for each 128 elements of a row,
-__global__ void __launch_bounds__(matrix_threads) fp8_group_scales_kernel(Part part, int64_t groups, float* out) {
+__global__ void __launch_bounds__(matrix_threads) fp8_gemm_group_scales_kernel(Part part, int64_t groups, float* out) {
   for_each_in_matrix(groups, part.padded_rows, [&](int64_t group, int64_t row) {
     const int64_t of = part.w.group_size >= part.w.K ? 0 : group;
     out[group * part.padded_rows + row] = row < part.rows ? scale_of(part.w, part.first + row, of) : 0.0f;
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(matrix_threads) fp8_group_scales_kernel(Part p
 }
 // or one for each 128 x 128.
 __global__ void __launch_bounds__(matrix_threads)
-    fp8_block_scales_kernel(Part part, int64_t blocks, int64_t groups, int64_t stride, float* out) {
+    fp8_gemm_block_scales_kernel(Part part, int64_t blocks, int64_t groups, int64_t stride, float* out) {
   for_each_in_matrix(blocks, stride, [&](int64_t block, int64_t group) {
     out[block * stride + group] = group < groups ? scale_of(part.w, part.first + block * fp8::block, group) : 0.0f;
   });
@@ -218,11 +218,11 @@ Status prepare(const Operand& operand, int64_t first, int64_t count, uint8_t* ma
       break;
   }
   if (operand.scaling == Fp8GemmScaling::group) {
-    run("fp8_group_scales_kernel", fp8_group_scales_kernel, groups, part.padded_rows, groups, scales);
+    run("fp8_gemm_group_scales_kernel", fp8_gemm_group_scales_kernel, groups, part.padded_rows, groups, scales);
   }
   if (operand.scaling == Fp8GemmScaling::block) {
     const int64_t blocks = ceil_div(count, fp8::block), stride = fp8_gemm_block_stride(part.w.K);
-    run("fp8_block_scales_kernel", fp8_block_scales_kernel, blocks, stride, blocks, groups, stride, scales);
+    run("fp8_gemm_block_scales_kernel", fp8_gemm_block_scales_kernel, blocks, stride, blocks, groups, stride, scales);
   }
   return status;
 }
