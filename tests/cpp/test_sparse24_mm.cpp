@@ -274,5 +274,29 @@ TEST_F(Sparse24Int8, RowsLongerThanAnExactSum) {
   }
 }
 
+#ifdef TORCHAO_OPS_TEST_CUDA
+// More sums, or a larger dense weight, than the workspace is for: the product is computed in parts. Long on the host, where it is for whoever asks for all
+// cases.
+TYPED_TEST(Sparse24, LargeProductsAreComputedInParts) {
+  if (case_count(100) < 100) GTEST_SKIP() << "TORCHAO_OPS_TEST_PERCENT is below 100";
+  for (const ValueType type : {ValueType::int8, ValueType::e4m3fn}) {
+    for (MmCase c : {MmCase{260, 32780, 5, INT64_MAX}, MmCase{2, 1030, type == ValueType::int8 ? 65543 : 32775, INT64_MAX}}) {
+      c.value_type = type;
+      typename TypeParam::Problem problem(c);
+      problem.fill_exact(this->random_, TypeParam::dynamic);
+      const std::vector<double> reference = reference_of<TypeParam>(problem);
+      for (const auto& kernel : this->kernels_) {
+        const std::string name = kernel.name;
+        if (name.find("prefill") == std::string::npos && name.find("cusparselt") == std::string::npos) continue;
+        if (!takes(kernel, problem.args())) continue;
+        SCOPED_TRACE(name);
+        expect_exact(problem.run(kernel.name, kernel.run, Parallel{}), reference, c);
+        if (this->HasFatalFailure()) return;
+      }
+    }
+  }
+}
+#endif
+
 }  // namespace
 }  // namespace torchao_ops::test
