@@ -50,7 +50,8 @@ class Pair {
           sum += x * w;
           tiny += 0x1p-149 * (1 + x + w);
         }
-        bounds.push_back(static_cast<double>(a.K + 9) * 0x1p-24 * sum + 0x1p-23 * std::fabs(b_.bias(n)) + tiny + 0x1p-149);
+        bounds.push_back((static_cast<double>(a.K + 9) * 0x1p-24 + fp8_roundoff) * sum + 0x1p-23 * std::fabs(b_.bias(n)) + tiny +
+                         0x1p-149);
       }
     }
     return bounds;

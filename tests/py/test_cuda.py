@@ -75,9 +75,7 @@ def to_cuda(arguments: tuple) -> list:
 def test_every_operator_has_a_kernel_for_cuda():
     for name in OPERATORS:
         if name != "capabilities":
-            # These of fp8 are for the CPU only, so far: nobody has written their kernels for CUDA.
-            has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key(f"torchao::{name}", "CUDA")
-            assert has_kernel == (name not in ("fp8_quantize", "fp8_dynamic_mm", "fp8_scaled_mm")), name
+            assert torch._C._dispatch_has_kernel_for_dispatch_key(f"torchao::{name}", "CUDA"), name
 
 
 def test_capabilities_name_the_architectures():

@@ -1,7 +1,4 @@
-"""Every kind of bad call, with the exact sentence, from the operator, on the meta device and in fake mode.
-
-There are kernels for the CPU only, so far, and so no fixture `device`.
-"""
+"""Every kind of bad call, with the exact sentence, from the operator, on the meta device and in fake mode."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +13,11 @@ from bad_calls import (
     expect_one_device,
     expect_sentence,
     expect_sentence_inside_torch_compile,
+    moved,
 )
 from helpers import FP8_MM_OPERATORS, GRANULARITIES, Fp8Matrix, operator
+
+pytestmark = pytest.mark.usefixtures("device")
 
 E4M3FN, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 FLOATS8 = "float8_e4m3fn or float8_e5m2"
@@ -164,8 +164,8 @@ CASES = [
 
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("op, good, bad", CASES)
-def test_a_bad_call_gets_its_sentence(op: str, good: Callable[[], dict[str, Any]], bad: BadCall, where):
-    with where({**good(), **bad.arguments}) as arguments:
+def test_a_bad_call_gets_its_sentence(op: str, good: Callable[[], dict[str, Any]], bad: BadCall, where, device):
+    with where(moved({**good(), **bad.arguments}, device)) as arguments:
         expect_sentence(op, arguments, bad.message)
 
 

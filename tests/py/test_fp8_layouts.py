@@ -1,7 +1,4 @@
-"""Strides, runs and threads change no bit of a result, and no operand.
-
-There are kernels for the CPU only, so far, and so no fixture `device`.
-"""
+"""Strides, runs and threads change no bit of a result, and no operand."""
 
 import pytest
 import torch
@@ -10,6 +7,8 @@ from layouts import LAYOUTS
 from reference import bits
 from torch import Tensor
 from torchao_ops import fp8_dequantize, fp8_quantize, fp8_scaled_mm
+
+pytestmark = pytest.mark.usefixtures("device")
 
 OPERANDS = ["x", "weight", "weight_scale"]
 

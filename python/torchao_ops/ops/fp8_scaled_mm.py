@@ -18,10 +18,13 @@ def fp8_scaled_mm(
 ) -> Tensor:
     """a @ b.T + bias of two matrices of 8-bit floating-point numbers, with fp32 sums. Only bias is differentiable.
 
-    The sums are added in fp32 on CUDA as well: cuBLASLt's fast accumulation (torch's `use_fast_accum`) is always off.
-
     (torch's `_scaled_mm` takes b transposed.) The granularities of a and b are independent of each other. Bias is added
     in fp32, and the sum is rounded once.
+
+    There is no `use_fast_accum`, as torch's `_scaled_mm` has it. With it, tensor cores of 8.9 and 9.0 keep a sum in their
+    own registers, which have fewer bits than fp32, from the first product to the last; without it, as here always, what
+    they have summed is added to fp32 every few instructions. On CUDA the product is cuBLASLt's in fp8 [where it has
+    one](numerics.md#algorithms-and-where-they-change), with zeros around operands whose sizes it does not take.
 
     Args:
         a: float8_e4m3fn or float8_e5m2 [M, K], any strides.
@@ -36,7 +39,7 @@ def fp8_scaled_mm(
     Raises:
         RuntimeError: one sentence naming the argument, what it must be and what came: devices against `a`; `a` and
             `scale_a`, then `b` and `scale_b`, as in `fp8_dequantize`; `bias`; `out_dtype` must be float32, float16 or
-            bfloat16.
+            bfloat16; `a`, `b` and their scales must not require grad.
 
     Example:
         import torch, torchao_ops

@@ -117,6 +117,14 @@ const NamedProduct products[] = {
      {"x", "weight", "weight_scale", "bias"},
      [](const Tensors& t) { return fp8_mm(t[0], t[1], t[2], t[3]); },
      fp8_operands<at::kFloat8_e5m2, true>},
+    {"fp8_dynamic_mm",
+     {"x", "weight", "weight_scale", "bias"},
+     [](const Tensors& t) { return fp8_dynamic_mm(t[0], t[1], t[2], t[3]); },
+     fp8_operands<at::kFloat8_e4m3fn, true>},
+    {"fp8_dynamic_mm",
+     {"x", "weight", "weight_scale", "bias"},
+     [](const Tensors& t) { return fp8_dynamic_mm(t[0], t[1], t[2], t[3]); },
+     fp8_operands<at::kFloat8_e5m2, false>},
     {"int4_mm",
      {"x", "weight_packed", "weight_scale", "weight_zero_point", "bias"},
      [](const Tensors& t) { return int4_mm(t[0], t[1], t[2], t[3], group_size, t[4]); },
@@ -257,6 +265,71 @@ TEST_F(CudaOperators, QuantizedAndDequantizedWeightsAreBitForBitThoseOfTheCpu) {
       EXPECT_TRUE(
           at::equal(to_cpu(nested_weight), nf4_dequantize(packed, codes, {9, K}, 64, std::nullopt, code, nested, offset)));
     }
+  }
+}
+
+Tensor bytes_of(const Tensor& tensor) { return to_cpu(tensor).contiguous().view(at::kByte); }
+
+constexpr const char* granularities[] = {"tensor", "row", "block", "group"};
+
+TEST_F(CudaOperators, Fp8MatricesAreByteForByteThoseOfTheCpu) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16}) {
+    for (const at::ScalarType code_dtype : {at::kFloat8_e4m3fn, at::kFloat8_e5m2}) {
+      for (const char* granularity : granularities) {
+        const Tensor input = at::randn({300, 150}).to(dtype).t();
+        const auto [codes, scale] = fp8_quantize(input, code_dtype, granularity);
+        const auto [cuda_codes, cuda_scale] = fp8_quantize(to_cuda(input), code_dtype, granularity);
+        EXPECT_TRUE(at::equal(bytes_of(cuda_codes), bytes_of(codes))) << granularity;
+        EXPECT_TRUE(at::equal(to_cpu(cuda_scale), scale)) << granularity;
+      }
+    }
+  }
+  for (const char* granularity : granularities) {
+    const auto [codes, scale] = fp8_quantize(to_cuda(at::zeros({0, 8})), std::nullopt, granularity);
+    EXPECT_EQ(codes.sizes(), (std::vector<int64_t>{0, 8}));
+    EXPECT_EQ(scale.sum().device().type(), at::kCUDA);
+  }
+}
+
+Tensors scaled_operands(int64_t M, int64_t N, int64_t K, at::ScalarType a_dtype, const char* a_granularity,
+                        const char* b_granularity) {
+  const auto [a, scale_a] = fp8_quantize(at::randn({M, K}), a_dtype, a_granularity);
+  const auto [b, scale_b] = fp8_quantize(at::randn({N, K}).to(at::kBFloat16), at::kFloat8_e4m3fn, b_granularity);
+  return {a, b, scale_a, scale_b, at::randn({N})};
+}
+Tensor scaled_mm(const Tensors& t, at::ScalarType out_dtype = at::kFloat) {
+  return fp8_scaled_mm(t[0], t[1], t[2], t[3], t[4], out_dtype);
+}
+
+TEST_F(CudaOperators, ScaledProductsAreThoseOfTheCpu) {
+  for (const at::ScalarType a_dtype : {at::kFloat8_e4m3fn, at::kFloat8_e5m2}) {
+    for (const char* a_granularity : granularities) {
+      for (const char* b_granularity : granularities) {
+        for (const auto& [M, N, K] : {std::tuple{5, 41, 150}, std::tuple{132, 48, 160}}) {
+          const Tensors operands = scaled_operands(M, N, K, a_dtype, a_granularity, b_granularity), cuda = on_cuda(operands);
+          const Tensor y = to_cpu(scaled_mm(cuda)), expected = scaled_mm(operands);
+          EXPECT_LT(relative_error(y, expected), 1e-6) << a_granularity << " " << b_granularity << " " << M;
+          for (const at::ScalarType out_dtype : {at::kHalf, at::kBFloat16}) {
+            EXPECT_TRUE(at::equal(to_cpu(scaled_mm(cuda, out_dtype)), y.to(out_dtype)));
+          }
+          Tensors turned = cuda;
+          for (const size_t i : {0, 1}) turned[i] = to_cuda(operands[i].t().contiguous()).transpose(0, 1);
+          EXPECT_TRUE(at::equal(to_cpu(scaled_mm(turned)), y));
+        }
+      }
+    }
+  }
+  for (const auto& [M, N, K] : {std::tuple{0, 5, 70}, std::tuple{3, 0, 70}, std::tuple{3, 5, 0}}) {
+    const Tensors operands = scaled_operands(M, N, K, at::kFloat8_e4m3fn, "row", "tensor");
+    EXPECT_TRUE(at::equal(to_cpu(scaled_mm(on_cuda(operands))), scaled_mm(operands)));
+  }
+  const Tensors cpu = scaled_operands(3, 5, 64, at::kFloat8_e4m3fn, "row", "row"), cuda = on_cuda(cpu);
+  const char* names[] = {"a", "b", "scale_a", "scale_b", "bias"};
+  for (size_t i = 1; i < cpu.size(); ++i) {
+    Tensors mixed = cuda;
+    mixed[i] = cpu[i];
+    EXPECT_EQ(error_of([&] { scaled_mm(mixed); }),
+              std::string("fp8_scaled_mm: ") + names[i] + " must be on a's device cuda:0, but got cpu");
   }
 }
 
@@ -449,6 +522,9 @@ TEST_F(CudaOperators, RunOnTheDeviceOfTheirTensors) {
     const auto [packed, scale, zero_point] = int4_quantize(weight, group_size);
     const auto [codes, row_scale] = int8_quantize(weight);
     calls.emplace_back([&, c = codes.to(at::kFloat8_e4m3fn), s = row_scale] { return fp8_dequantize(c, s); });
+    calls.emplace_back([&] { return std::get<0>(fp8_quantize(weight, std::nullopt, "block")); });
+    const Tensors scaled = on_cuda(scaled_operands(9, 41, 70, at::kFloat8_e5m2, "row", "block"), index);
+    calls.emplace_back([scaled] { return scaled_mm(scaled); });
     calls.emplace_back([&] { return std::get<0>(int4_quantize(weight, group_size)); });
     calls.emplace_back([&, p = packed, s = scale, z = zero_point] { return int4_dequantize(p, s, z, group_size, 70); });
     calls.emplace_back([&] { return std::get<0>(int8_quantize(weight)); });

@@ -26,7 +26,10 @@ TEST(WithoutCuda, OperatorsSaySo) {
                    scale = to_cuda(at::ones({5, 2}), 1);
   const at::Tensor codes = to_cuda(at::ones({5, 64}).to(at::kFloat8_e4m3fn), 1);
   EXPECT_EQ(error_of([&] { fp8_dequantize(codes, scale); }), "fp8_dequantize: input" + end);
+  EXPECT_EQ(error_of([&] { fp8_quantize(x); }), "fp8_quantize: input" + end);
   EXPECT_EQ(error_of([&] { fp8_mm(x, codes, scale); }), "fp8_mm: x" + end);
+  EXPECT_EQ(error_of([&] { fp8_dynamic_mm(x, codes, scale); }), "fp8_dynamic_mm: x" + end);
+  EXPECT_EQ(error_of([&] { fp8_scaled_mm(codes, codes, scale, scale); }), "fp8_scaled_mm: a" + end);
   EXPECT_EQ(error_of([&] { int4_quantize(x, 32); }), "int4_quantize: weight" + end);
   EXPECT_EQ(error_of([&] { int4_dequantize(packed, scale, scale, 32, 64); }), "int4_dequantize: weight_packed" + end);
   EXPECT_EQ(error_of([&] { int4_mm(x, packed, scale, scale, 32); }), "int4_mm: x" + end);
