@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+import reference
 import torch
 import torch._dynamo.testing
 from helpers import FLOAT8_DTYPES, FLOAT_DTYPES, FP8_MM_OPERATORS, GRANULARITIES, Fp8Matrix, operator
