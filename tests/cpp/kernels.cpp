@@ -51,6 +51,9 @@
 #include "csrc/cuda/sparse24_mm_simt.h"
 #include "csrc/cuda/sparse24_prune.h"
 #include "tests/cpp/cuda_kernels.h"
+#ifdef TORCHAO_OPS_CUDA_HOST
+#include "tests/cpp/cuda_host/fp8_gemm_host.h"
+#endif
 #else
 #include "csrc/cpu/fp8_dequantize.h"
 #include "csrc/cpu/fp8_dynamic_mm.h"
@@ -164,7 +167,20 @@ int64_t workspace_bytes_on_older(const Args& args, const cuda::Device& device) {
 
 bool fits_fp8_scaled_mm(const Fp8ScaledMmArgs& args) { return cuda::gemm_is_available() && fits_on_device(args); }
 
+#ifdef TORCHAO_OPS_CUDA_HOST
+Status run_refused(const Fp8ScaledMmArgs& args, const cuda::Context& context) {
+  cuda_host::refuse_fp8_gemm(true);
+  const Status status = cuda::fp8_scaled_mm(args, context);
+  cuda_host::refuse_fp8_gemm(false);
+  return status;
+}
+#endif
+
 const Fp8ScaledMmKernel all_fp8_scaled_mm[] = {
+#ifdef TORCHAO_OPS_CUDA_HOST
+    {"cuda_fp8_scaled_mm_refused", Needs::cuda, fits_fp8_scaled_mm,
+     run_cuda<Fp8ScaledMmArgs, run_refused, cuda::fp8_scaled_mm_workspace_bytes>, false},
+#endif
     {"cuda_fp8_scaled_mm", Needs::cuda, fits_fp8_scaled_mm,
      run_cuda<Fp8ScaledMmArgs, cuda::fp8_scaled_mm, cuda::fp8_scaled_mm_workspace_bytes>, false},
     {"cuda_fp8_scaled_mm_8_0", Needs::cuda, fits_fp8_scaled_mm,

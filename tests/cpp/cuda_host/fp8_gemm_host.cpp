@@ -1,7 +1,20 @@
 // fp8_gemm of csrc/cuda/gemm.h for kernels that run on the host. Apart from gemm_host.cpp, so that a test may have a gemm of its own and this one.
+#include "tests/cpp/cuda_host/fp8_gemm_host.h"
+
 #include <vector>
 
 #include "csrc/cuda/gemm.h"
+
+namespace cuda_host {
+namespace {
+
+bool refuses_fp8_gemm = false;
+
+}  // namespace
+
+void refuse_fp8_gemm(bool refuses) { refuses_fp8_gemm = refuses; }
+
+}  // namespace cuda_host
 
 namespace torchao_ops::cuda {
 namespace {
@@ -18,10 +31,12 @@ double value(const Fp8GemmOperand& operand, int64_t rows, int64_t K, int64_t row
 
 }  // namespace
 
-bool supports_fp8_gemm(const Fp8GemmArgs& args, const Context& context) { return fp8_gemm_takes(args, context.device); }
+bool supports_fp8_gemm(const Fp8GemmArgs& args, const Context& context) {
+  return !cuda_host::refuses_fp8_gemm && fp8_gemm_takes(args, context.device);
+}
 
 Status fp8_gemm(const Fp8GemmArgs& args, const Context& context) {
-  if (!fp8_gemm_takes(args, context.device))
+  if (!supports_fp8_gemm(args, context))
     return set_last_error(Status::cublaslt_failed, "fp8_gemm", "cuBLASLt does not take these");
   std::vector<double> w(static_cast<size_t>(args.N * args.K)), x(static_cast<size_t>(args.K));
   for (int64_t n = 0; n < args.N; ++n)
