@@ -131,6 +131,7 @@ KERNELS = [
     Row(r"mm_mma_kernel<.* F16Dot,", loop=r"HMMA\.16816\.F32$", loop_instructions=MMA_LOOP, forbidden=("IMMA",)),
     Row(r"mm_mma_kernel<.* Int8Dot,", loop=r"IMMA\.16832\.S8\.S8", loop_instructions=MMA_LOOP, forbidden=("HMMA",)),
     Row(r"mm_add_splits_kernel<"),
+    Row(r"mm_finish_sums_kernel<"),
     Row(r"mm_simt_kernel<.*ExactRows", instructions={r"LDG\.E\.128": 1, r"FFMA": 8}),
     Row(r"mm_simt_kernel<.*QuantizedRows", instructions={r"FFMA": 8}),
     Row(r"convert_bias_kernel<"),
