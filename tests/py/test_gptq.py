@@ -1,6 +1,7 @@
 """gptq: what it computes, in which order, and that what comes out is an ordinary layer that is nearer to the dense one."""
 
 import copy
+import sys
 
 import pytest
 import reference
@@ -11,6 +12,7 @@ from torchao_ops import (
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt4WeightConfig,
     Int8WeightOnlyConfig,
+    awq,
     gptq,
     quantize_,
     smoothquant,
@@ -229,6 +231,23 @@ def test_transformer_layers_of_torch():
     assert 0 < reference.relative_error(y, dense(x)) < 0.1
     # Not the fused path, which would ignore that activations are rounded.
     assert reference.relative_error(y, model(x.requires_grad_())) < 1e-4
+
+
+@pytest.mark.parametrize("method", [gptq, awq], ids=["gptq", "awq"])
+def test_progress_bars_count_inputs_and_groups_of_layers(method, monkeypatch):
+    bars = []
+
+    def bar(iterable, desc, disable):
+        bars.append((desc, len(iterable), disable))
+        return iterable
+
+    name = method.__name__
+    for module in (name, "calibration"):
+        monkeypatch.setattr(sys.modules[f"torchao_ops.{module}"], "tqdm", bar)
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+    method(model, [torch.randn(4, 8) for _ in range(3)], "int4wo-8")
+    # None: tqdm shows it where there is a terminal.
+    assert bars == [(name, 3, None), (name, 2, None)]
 
 
 def test_wrong_arguments():

@@ -181,8 +181,13 @@ def test_the_real_minilm(tmp_path):
         assert torch.equal(reloaded(**inputs).last_hidden_state, y)
 
 
-def test_tied_embeddings_stay_tied_and_dense(tmp_path):
+@pytest.mark.parametrize("saved_twice", [False, True])
+def test_tied_embeddings_stay_tied_and_dense(saved_twice, tmp_path):
     path = saved(dense_model("llama, tied"), tmp_path / "dense")
+    if saved_twice:
+        state = load_file(path / "model.safetensors")
+        state["lm_head.weight"] = state["model.embed_tokens.weight"].clone()
+        save_file(state, path / "model.safetensors", {"format": "pt"})
     config = TorchAoOpsConfig("int8wo", modules_to_not_convert=[], module_configs={"lm_head": "int8wo"})
     model = AutoModelForCausalLM.from_pretrained(path, quantization_config=config)
     reloaded = AutoModelForCausalLM.from_pretrained(saved(model, tmp_path / "quantized"))
@@ -388,6 +393,8 @@ def test_dequantize(name, tmp_path):
     assert "quantization_config" not in json.loads((saved(model, tmp_path / "again") / "config.json").read_text())
     again = type(dense).from_pretrained(tmp_path / "again")
     assert reference.relative_error(logits(again), expected) < 1e-5
+    # Experts are computed by transformers again.
+    assert model.config._experts_implementation == again.config._experts_implementation
 
 
 @pytest.mark.parametrize("alias", ["nf4", "int8wo"])
