@@ -10,8 +10,8 @@
 namespace torchao_ops::cuda {
 namespace {
 
-// What is multiplied: the numbers in fp8; the numbers in bf16, which has all of both types; or numbers times scales, in fp32 as the contract wants them.
-// The sums are fp32, and a last kernel applies scales that do not vary along k.
+// What is multiplied: the numbers in fp8; the numbers in bf16, which has all of both types; or numbers times scales, in fp32 as the contract
+// wants them. The sums are fp32, and a last kernel applies scales that do not vary along k.
 enum class Way { fp8, bf16, f32 };
 
 bool has_scales_of_rows(const fp8::Weight& w) { return w.group_size >= w.K; }
@@ -86,8 +86,8 @@ struct Sums {
 
 // y from them.
 //
-// A sum that is not finite is formed again, element by element: where a scale is Inf, or a row of x was not quantized, it need not be what the definition
-// gives.
+// A sum that is not finite is formed again, element by element: where a scale is Inf, or a row of x was not quantized, it need not be what the
+// definition gives.
 __global__ void __launch_bounds__(256) fp8_finish_kernel(Fp8Product product, Sums sums, bool applies_scales) {
   const fp8::Weight &a = product.args.a, &b = product.args.b;
   const int64_t column = int64_t{blockIdx.x} * 256 + threadIdx.x, n = sums.n + column;
@@ -143,8 +143,9 @@ Operand operand_of(const fp8::Weight& w, Way way, Fp8GemmScaling scaling, int64_
   return operand;
 }
 
-// How a product is cut, and what lies where in the workspace, in bytes. Up to 64 MiB of each operand and of sums, to bound the workspace, but at least as many
-// rows as keep a device busy. Multiples of 256 rows: blocks of 128 begin with a part, and addresses are as aligned as those of the whole.
+// How a product is cut, and what lies where in the workspace, in bytes. Up to 64 MiB of each operand and of sums, to bound the workspace, but at
+// least as many rows as keep a device busy. Multiples of 256 rows: blocks of 128 begin with a part, and addresses are as aligned as those of the
+// whole.
 struct Plan {
   Operand a, b;
   int64_t b_matrix, a_scale, b_scale, a_matrix, sums, total;

@@ -47,11 +47,11 @@ inline bool supports_int8_gemm(const Int8GemmArgs& args) {
   return (address(args.x) | args.x_row_stride | address(args.w) | args.w_row_stride | address(args.y) | args.N | args.K) % 4 == 0;
 }
 
-// y[m, n] = sum_k x[m, k] * w[n, k] of 8-bit floating-point operands, in fp32: cuBLASLt is asked not to accumulate fast, that is to bring what its tensor
-// cores have summed, with fewer bits than fp32, to fp32 again and again.
+// y[m, n] = sum_k x[m, k] * w[n, k] of 8-bit floating-point operands, in fp32: cuBLASLt is asked not to accumulate fast, that is to bring what
+// its tensor cores have summed, with fewer bits than fp32, to fp32 again and again.
 //
-// The operands may have scales where they vary along k, in fp32 and in the order that cuBLASLt wants. Those of whole rows are for who asked for the sums:
-// cuBLASLt would flush subnormal ones and could not give an Inf among them its meaning (fp8_product.h).
+// The operands may have scales where they vary along k, in fp32 and in the order that cuBLASLt wants. Those of whole rows are for who asked for
+// the sums: cuBLASLt may flush subnormal ones and cannot give an Inf among them its meaning (fp8_product.h).
 enum class Fp8GemmScaling : uint8_t {
   none,
   group,  // one for each 128 elements of a row: [ceil(K / 128), rows]
@@ -73,14 +73,15 @@ struct Fp8GemmArgs {
   void* workspace;  // gemm_workspace_bytes, aligned to workspace_alignment
 };
 
-// What cuBLASLt multiplies. The cuBLAS guide, cublasLtMatmul ("To use tensor- or block-scaled FP8 kernels"): compute capability 8.9 and newer, and one operand at
-// most is e5m2. "128-element 1D and 128x128 2D Block Scaling For FP8 Data Types": scales along k on 9.0 only.
+// What cuBLASLt multiplies. The cuBLAS guide, cublasLtMatmul ("To use tensor- or block-scaled FP8 kernels"): compute capability 8.9 and newer,
+// and one operand at most is e5m2. "128-element 1D and 128x128 2D Block Scaling For FP8 Data Types": scales along k on 9.0 only.
 inline bool fp8_gemm_has(Float8Type x, Float8Type w, bool scales_along_k, const Device& device) {
   if (x == Float8Type::e5m2 && w == Float8Type::e5m2) return false;
   return scales_along_k ? device.compute_capability == 90 : device.compute_capability >= 89;
 }
-// The same places: w is transposed for cuBLASLt and x is not; addresses and rows of multiples of 16 bytes; with scales along k also scales at such addresses,
-// M and N in multiples of 4, and not blocks in both operands. For y the guide asks for N in multiples of 4; torch._scaled_mm has always asked for 16.
+// The same places: w is transposed for cuBLASLt and x is not; addresses and rows of multiples of 16 bytes; with scales along k also scales at
+// such addresses, M and N in multiples of 4, and not blocks in both operands. For y the guide asks for N in multiples of 4; torch._scaled_mm has
+// always asked for 16.
 constexpr int64_t fp8_gemm_k_multiple = 16, fp8_gemm_n_multiple = 16, fp8_gemm_m_multiple_with_scales = 4;
 inline bool fp8_gemm_takes(const Fp8GemmArgs& args, const Device& device) {
   const auto address = [](const void* pointer) { return static_cast<int64_t>(reinterpret_cast<uintptr_t>(pointer)); };
