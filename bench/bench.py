@@ -59,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
         "--out", type=Path, help="the folder for FORMAT_cpu.json and .png; default bench/results/MACHINE"
     )
     parser.add_argument(
-        "--markdown", type=Path, metavar="JSON", help="print README tables of earlier results; measure nothing"
+        "--markdown", type=Path, metavar="JSON", help="print the tables of earlier results; measure nothing"
     )
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.formats if name not in FORMATS]:

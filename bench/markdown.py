@@ -1,4 +1,4 @@
-"""The README's tables, from a benchmark's JSON."""
+"""The tables of a page such as int4_cpu.md, from a benchmark's JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEADLINE_BATCHES = (1, 4, 16, 64, 256)
 
 
 def tables(results: Results) -> str:
-    """Everything that the README says about a run; every figure in it comes from the run."""
+    """Everything that there is to say about a run; every figure in it comes from the run."""
     where = results.machine
     parts = [
         f"Measured on {where['cpu']} ({where['microarchitecture']}; {', '.join(where['isa'])}), {where['cores']} cores, "
