@@ -74,14 +74,14 @@ Status cusparselt_matmul(const CusparseLtMatmulArgs& args, const Context&) {
   if (args.fill_y && args.fill_y() != Status::ok) return Status::cuda_failed;
   std::vector<uint8_t> bytes(static_cast<size_t>(args.N * args.K * sparse24::size_of(args.type)));
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(~static_cast<const uint8_t*>(args.packed)[i]);
-  std::vector<double> w(static_cast<size_t>(args.K));
+  std::vector<double> x(static_cast<size_t>(args.M * args.K)), w(static_cast<size_t>(args.K));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = sparse24::load_value(args.x, args.type, static_cast<int64_t>(i));
   for (int64_t n = 0; n < args.N; ++n) {
     for (int64_t k = 0; k < args.K; ++k)
       w[static_cast<size_t>(k)] = sparse24::load_value(bytes.data(), args.type, n * args.K + k);
     for (int64_t m = 0; m < args.M; ++m) {
       double sum = 0;
-      for (int64_t k = 0; k < args.K; ++k)
-        sum += w[static_cast<size_t>(k)] * sparse24::load_value(args.x, args.type, m * args.K + k);
+      for (int64_t k = 0; k < args.K; ++k) sum += w[static_cast<size_t>(k)] * x[static_cast<size_t>(m * args.K + k)];
       if (args.fill_y) sum += load(args.y, args.type, m * args.N + n);
       store(sum, args.y, args.type, m * args.N + n);
     }
