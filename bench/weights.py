@@ -6,10 +6,14 @@ of one and the same matrix: symmetric codes and scales that fp16, bf16 and fp32 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import torch
+
+Form = TypeVar("Form")
 
 #: The group size that stands for one scale a row, as in our operators.
 ROW = 0
@@ -58,23 +62,29 @@ class Weight:
     def __init__(self, out_features: int, in_features: int, device: str = "cpu"):
         generator = torch.Generator(device).manual_seed(out_features * 31 + in_features)
         self.dense = torch.randn(out_features, in_features, generator=generator, device=device) / in_features**0.5
-        self._integers: dict[tuple[int, int], Integers] = {}
+        self._forms: dict[Hashable, object] = {}
 
     @property
     def shape(self) -> tuple[int, int]:
         """(N, K): output features, input features."""
         return self.dense.shape[0], self.dense.shape[1]
 
+    def form(self, key: Hashable, make: Callable[[], Form]) -> Form:
+        """What `make` gives, made once for each key."""
+        if key not in self._forms:
+            self._forms[key] = make()
+        return self._forms[key]
+
     def integers(self, bits: int, group_size: int) -> Integers:
         """The weight in groups of `group_size` along K, of which the last may be partial; or in rows."""
-        key = bits, group_size
-        if key not in self._integers:
-            rows, columns = self.shape
-            group, most = group_size or columns, (1 << (bits - 1)) - 1
-            padded = torch.nn.functional.pad(self.dense, (0, -columns % group))
-            groups = padded.view(rows, -1, group)
-            scale = (groups.abs().amax(dim=2) / most).bfloat16()
-            values = (groups / scale.float().unsqueeze(2)).round().clamp(-most - 1, most)
-            values = values.to(torch.int8).view(rows, -1)[:, :columns].contiguous()
-            self._integers[key] = Integers(bits, values, scale, group_size)
-        return self._integers[key]
+        return self.form(("integers", bits, group_size), lambda: self._make_integers(bits, group_size))
+
+    def _make_integers(self, bits: int, group_size: int) -> Integers:
+        rows, columns = self.shape
+        group, most = group_size or columns, (1 << (bits - 1)) - 1
+        padded = torch.nn.functional.pad(self.dense, (0, -columns % group))
+        groups = padded.view(rows, -1, group)
+        scale = (groups.abs().amax(dim=2) / most).bfloat16()
+        values = (groups / scale.float().unsqueeze(2)).round().clamp(-most - 1, most)
+        values = values.to(torch.int8).view(rows, -1)[:, :columns].contiguous()
+        return Integers(bits, values, scale, group_size)

@@ -3,17 +3,20 @@
     python -m gpu.build FOLDER      (`make gpu-check-build`) puts a build to carry into FOLDER
 
 A carried build runs where there is no GoogleTest and nothing to compile with: the programs have GoogleTest and the CUDA runtime in them. It says from
-which sources it was made, and is not used for others.
+which sources it was made, and is not used for others. Each program has all the kernels in it: the archive is compressed with a window that is larger
+than one of them, so that it has the kernels once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,8 @@ from gpu import device, process
 LIBRARY = "libtorchao_ops.so"
 PROGRAM_PATTERN = "test_*_cuda_device"
 MANIFEST = "manifest.json"
+ARCHIVE = "build.tar.xz"
+ARCHIVE_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": 256 << 20}]
 #: Hopper's own code, which the devices at hand run, and PTX for any other.
 CARRIED_ARCHITECTURES = "90a-real;80-virtual"
 MOST_CARRIED_BYTES = 60 << 20
@@ -54,10 +59,22 @@ def carried(folder: Path) -> Build:
     manifest = json.loads((folder / MANIFEST).read_text())
     if manifest["sources"] != sources_hash():
         raise RuntimeError(f"{folder} was built from other sources (commit {manifest['commit']})")
-    programs = sorted(folder.glob(PROGRAM_PATTERN))
-    for file in [folder / LIBRARY, *programs]:
-        file.chmod(0o755)  # a transfer may have lost it
-    return Build(folder / LIBRARY, programs, "carried", manifest["commit"])
+    unpacked = folder / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    with tarfile.open(folder / ARCHIVE) as archive:
+        archive.extractall(unpacked, filter="data")
+    return Build(unpacked / LIBRARY, sorted(unpacked.glob(PROGRAM_PATTERN)), "carried", manifest["commit"])
+
+
+def pack(folder: Path, files: list[Path], manifest: dict) -> None:
+    """Makes a folder that `carried` takes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with lzma.open(folder / ARCHIVE, "wb", filters=ARCHIVE_FILTERS) as stream:
+        with tarfile.open(fileobj=stream, mode="w|") as archive:
+            for file in files:
+                archive.add(file, file.name)
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 def make(folder: Path, architectures: str, log: Path, limit_seconds: float, jobs: int) -> Build:
@@ -111,12 +128,13 @@ def carry(folder: Path, jobs: int) -> None:
     build = make(work, CARRIED_ARCHITECTURES, work / "build.log", 3600, jobs)
     if not build.programs:
         raise RuntimeError("GoogleTest is needed to build what is carried")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for file in [build.library, *build.programs]:
-        subprocess.run(["strip", "--strip-debug", "-o", str(folder / file.name), str(file)], check=True)
+    stripped = work / "stripped"
+    stripped.mkdir(exist_ok=True)
+    files = [build.library, *build.programs]
+    for file in files:
+        subprocess.run(["strip", "--strip-debug", "-o", str(stripped / file.name), str(file)], check=True)
     manifest = {"commit": build.commit, "sources": sources_hash(), "architectures": CARRIED_ARCHITECTURES}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    pack(folder, [stripped / file.name for file in files], manifest)
     total = sum(file.stat().st_size for file in folder.iterdir())
     print(
         f"{folder}: {len(build.programs)} programs and the library, {total / (1 << 20):.1f} MiB, commit {build.commit}"

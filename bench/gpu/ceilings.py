@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -19,6 +20,7 @@ class Ceilings:
     bf16_flops: float
     fp16_flops: float
     int8_ops: float | None  # None where torch has no int8 product
+    fp8_flops: float | None  # the same
     launch_seconds: float  # of the smallest kernel in a graph: no call is faster
 
     def to_json(self) -> dict:
@@ -64,9 +66,18 @@ class _Meter:
         return 2 * self.size**3 / self.seconds(lambda: F.linear(a, b))
 
     def int8_product(self) -> float | None:
-        a, b = (torch.randint(-8, 8, (self.size, self.size), dtype=torch.int8, device=self.device) for _ in range(2))
+        return self.product_of_bytes(torch.int8, torch._int_mm)
+
+    def fp8_product(self) -> float | None:
+        one = torch.ones((), device=self.device)
+        multiply = partial(torch._scaled_mm, scale_a=one, scale_b=one, out_dtype=torch.bfloat16)
+        return self.product_of_bytes(torch.float8_e4m3fn, multiply)
+
+    def product_of_bytes(self, dtype: torch.dtype, multiply: Callable[..., object]) -> float | None:
+        shape = self.size, self.size
+        a, b = (torch.randint(-8, 8, shape, dtype=torch.int8, device=self.device).to(dtype) for _ in range(2))
         try:
-            return 2 * self.size**3 / self.seconds(lambda: torch._int_mm(a, b.t()))
+            return 2 * self.size**3 / self.seconds(lambda: multiply(a, b.t()))
         except RuntimeError:
             return None
 
@@ -85,5 +96,6 @@ def measure(timer: Timer, device: str, rounds: int) -> Ceilings:
         bf16_flops=meter.product(torch.bfloat16),
         fp16_flops=meter.product(torch.float16),
         int8_ops=meter.int8_product(),
+        fp8_flops=meter.fp8_product(),
         launch_seconds=meter.launch(),
     )

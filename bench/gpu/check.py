@@ -118,7 +118,7 @@ def benchmark(run: Run, limit_seconds: float, results: Results) -> Outcome:
         if finished.timed_out:
             failures.append(f"not done after {limit_seconds:.0f} s")
             break
-        crashed = Journal(path).crashed()
+        crashed = Journal(path).unfinished()
         where = ", ".join(crashed) or "its beginning"
         failures.append(f"a process ended with {finished.exit_code} in {where}: {' | '.join(finished.tail(2))}")
         if not crashed:  # nothing to leave out: another one would end the same way

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from gpu.results import Results
 
 INT4, INT8, INT8_DYNAMIC = "int4_mm g128", "int8_mm row", "int8_dynamic_mm row"
+NF4, NF4_DEQUANTIZE = "nf4_mm g64", "nf4_dequantize g64"
+SPARSE24, CUSPARSELT = "sparse24_mm bfloat16", "sparse24_cusparselt_mm bfloat16"
+FP8_SCALED = "fp8_scaled_mm row"
 DENSE = "F.linear bfloat16"
 INT_MM = "torch _int_mm row"
+BITSANDBYTES = "bitsandbytes NF4 g64"
+CUBLASLT = "torch _scaled_mm tensor"
+#: From this many rows of x on, a product is one of a prompt.
+PREFILL_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,14 @@ def _read_rate(operator: str, batch: int, least: float, least_bytes: int) -> Cal
     def reached(results: Results) -> dict[str, float]:
         rows = [row for row in results.rows_of(operator, batch) if row["bytes"] >= least_bytes]
         return {results.place(row): results.fraction_of_read(row) / least for row in rows}
+
+    return reached
+
+
+def _copy_rate(conversion: str, least: float) -> Callable[[Results], dict[str, float]]:
+    def reached(results: Results) -> dict[str, float]:
+        rows = results.conversions(conversion)
+        return {results.place(row): results.fraction_of_copy(row) / least for row in rows}
 
     return reached
 
@@ -63,6 +78,13 @@ def _against_one_row(operator: str, batch: int, factor: float) -> Callable[[Resu
     return reached
 
 
+def _prefill(operator: str) -> Goal:
+    name = operator.split()[0]
+    return Goal(
+        f"{name}, M=2048: 0.88 of dense bf16 or more", _against(operator, DENSE, lambda batch: batch == 2048, 0.88)
+    )
+
+
 def _weight_only(operator: str, most_microseconds: float) -> list[Goal]:
     """For a product with exact activations."""
     name = operator.split()[0]
@@ -76,9 +98,7 @@ def _weight_only(operator: str, most_microseconds: float) -> list[Goal]:
             _read_rate(operator, 1, 0.85, 100_000_000),
         ),
         Goal(f"{name}, M=16 within 1.15 times M=1", _against_one_row(operator, 16, 1.15)),
-        Goal(
-            f"{name}, M=2048: 0.88 of dense bf16 or more", _against(operator, DENSE, lambda batch: batch == 2048, 0.88)
-        ),
+        _prefill(operator),
         Goal(
             f"{name}, never slower than dense bf16 below M=2048",
             _against(operator, DENSE, lambda batch: batch < 2048, 1.0),
@@ -90,6 +110,18 @@ GOALS = [
     *_weight_only(INT4, 12.0),
     *_weight_only(INT8, 19.0),
     Goal("int8_dynamic_mm, faster than _int_mm at every M", _against(INT8_DYNAMIC, INT_MM, lambda batch: True, 1.0)),
+    _prefill(NF4),
+    Goal("nf4_mm, as fast as bitsandbytes at every M", _against(NF4, BITSANDBYTES, lambda batch: True, 1.0)),
+    Goal("nf4_dequantize: 85% of the copy rate", _copy_rate(NF4_DEQUANTIZE, 0.85)),
+    Goal("sparse24_mm, M<=16: 1.4 of dense bf16 or more", _against(SPARSE24, DENSE, lambda batch: batch <= 16, 1.4)),
+    Goal(
+        f"sparse24_cusparselt_mm, M>={PREFILL_BATCH}: 1.2 of dense bf16 or more",
+        _against(CUSPARSELT, DENSE, lambda batch: batch >= PREFILL_BATCH, 1.2),
+    ),
+    Goal(
+        "fp8_scaled_mm with scales of rows: 0.95 of cuBLASLt's with one for all, at every M",
+        _against(FP8_SCALED, CUBLASLT, lambda batch: True, 0.95),
+    ),
 ]
 
 

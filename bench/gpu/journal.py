@@ -17,6 +17,8 @@ class Journal:
         self.rows: list[dict] = []
         self.clocks: list[dict] = []
         self.notes: list[str] = []
+        #: What crashed a process, and is not to run again.
+        self.crashed: list[str] = []
         self._begun: list[str] = []
         self._ended: set[str] = set()
         if path.is_file():
@@ -35,7 +37,7 @@ class Journal:
         elif kind == "end":
             self._ended.add(value)
         else:
-            {"row": self.rows, "clocks": self.clocks, "note": self.notes}[kind].append(value)
+            {"row": self.rows, "clocks": self.clocks, "note": self.notes, "crashed": self.crashed}[kind].append(value)
 
     def write(self, kind: str, value) -> None:
         entry = {"kind": kind, "value": value}
@@ -43,9 +45,9 @@ class Journal:
         with self._path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
-    def crashed(self) -> list[str]:
-        """What began and never ended. Asked by another process than the one that runs it."""
-        return [name for name in dict.fromkeys(self._begun) if name not in self._ended]
+    def unfinished(self) -> list[str]:
+        """What began and never ended, and is not known to have crashed. Asked by another process than the one that runs it."""
+        return [name for name in dict.fromkeys(self._begun) if name not in self._ended and name not in self.crashed]
 
     def is_done(self, name: str) -> bool:
         return name in self._ended

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from weights import ROW, Weight, group_text
+from peers.base import Absent
+from peers.bitsandbytes_nf4 import BitsandbytesNF4
+from weights import Weight
+
+from gpu.formats import Convertible, CusparseLt, Format, Fp8, Int4, Int8, Nf4, Sparse24, float8
 
 Call = Callable[[], object]
-#: int4 has a scale and a zero point of 16 bits, int8 such a scale.
-BYTES_PER_GROUP = {4: 4, 8: 2}
 
 
 class Candidate(ABC):
-    """One way to compute y = x @ w.T. For each shape `prepare` makes copies of the weight, for each x `bind` gives the call; `release` frees them."""
+    """One way to compute y = x @ w.T. For each shape `prepare` makes copies of the weight, for each x `bind` gives the call; `release` frees them.
+
+    The constructor raises Absent, with the reason, where there is no such candidate.
+    """
 
     name: str
     dtype: torch.dtype  # of x and y
-    activations = "exact"  # or "int8"
+    activations = "exact"  # or "int8" or "float8": rounded in the call, or before it
     is_ours = False
     #: Measured for the first shape only: what differs little from another candidate.
     first_shape_only = False
@@ -36,15 +43,19 @@ class Candidate(ABC):
     @abstractmethod
     def prepare(self, weight: Weight, copies: int) -> None: ...
 
+    def input(self, x: torch.Tensor):
+        """x as `bind` takes it: made once for a number of rows, outside of what is timed."""
+        return x.to(self.dtype)
+
     @abstractmethod
-    def bind(self, copy: int, x: torch.Tensor) -> Call: ...
+    def bind(self, copy: int, x) -> Call: ...
 
     @property
     def copies(self) -> int:
         return len(self._copies)
 
     @abstractmethod
-    def weight_key(self) -> tuple:
+    def weight_key(self) -> object:
         """Equal for candidates that multiply by the same matrix."""
 
     @abstractmethod
@@ -56,25 +67,25 @@ class Candidate(ABC):
 
 
 class Quantized(Candidate):
-    """A candidate with the int4 or int8 weight that all of these share."""
+    """A candidate with the weight in a format that others share."""
 
-    def __init__(self, bits: int, group_size: int, dtype: torch.dtype):
+    def __init__(self, weight_format: Format, dtype: torch.dtype = torch.bfloat16, first_shape_only: bool = False):
         super().__init__()
-        self.bits = bits
-        self.group_size = group_size
+        self.format = weight_format
         self.dtype = dtype
+        self.first_shape_only = first_shape_only
 
-    def weight_bytes(self, weight: Weight) -> int:
-        return weight.integers(self.bits, self.group_size).bytes(self.bytes_per_group())
+    def weight_bytes(self, weight):
+        return self.format.weight_bytes(weight)
 
-    def bytes_per_group(self) -> int:
-        return BYTES_PER_GROUP[self.bits]
+    def weight_key(self):
+        return self.format
 
-    def weight_key(self) -> tuple:
-        return self.bits, self.group_size
+    def dequantized(self, weight):
+        return self.format.dequantized(weight)
 
-    def dequantized(self, weight: Weight) -> torch.Tensor:
-        return weight.integers(self.bits, self.group_size).dequantized()
+    def prepare(self, weight, copies):
+        self._copies = [self.format.arguments(weight) for _ in range(copies)]
 
 
 class Ours(Quantized):
@@ -83,44 +94,65 @@ class Ours(Quantized):
     def __init__(
         self,
         operator: str,
-        group_size: int,
-        dtype: torch.dtype,
-        symmetric: bool = False,
+        weight_format: Format,
+        dtype: torch.dtype = torch.bfloat16,
         first_shape_only: bool = False,
     ):
-        super().__init__(4 if operator.startswith("int4") else 8, group_size, dtype)
+        super().__init__(weight_format, dtype, first_shape_only)
         self._operator = getattr(torch.ops.torchao, operator)
-        self._symmetric = symmetric
-        self.first_shape_only = first_shape_only
-        self.activations = "int8" if operator.endswith("_dynamic_mm") else "exact"
-        symmetric_note = ["symmetric"] if symmetric else []
-        self.name = " ".join([operator, group_text(group_size), *symmetric_note, *_dtype_note(dtype)])
-
-    def bytes_per_group(self) -> int:
-        return 2 if self._symmetric else super().bytes_per_group()
-
-    def prepare(self, weight, copies):
-        self._copies = [_operands(weight, self.bits, self.group_size, self._symmetric) for _ in range(copies)]
+        if operator.endswith("_dynamic_mm"):
+            self.activations = "float8" if isinstance(weight_format, Fp8) else "int8"
+        self.name = " ".join([operator, weight_format.name, *_dtype_note(dtype)])
 
     def bind(self, copy, x):
-        operator, operands, group_size = self._operator, self._copies[copy], self.group_size
-        return lambda: operator(x, *operands, group_size)
+        operator, arguments = self._operator, self._copies[copy]
+        return lambda: operator(x, *arguments)
+
+
+class OursByCusparseLt(Ours):
+    def __init__(self, device: str, operator: str, value_dtype: torch.dtype, first_shape_only: bool = False):
+        super().__init__(operator, CusparseLt(value_dtype), first_shape_only=first_shape_only)
+        _require_cuda(device, self.name)
+        if not json.loads(torch.ops.torchao.capabilities())["cusparselt"]:
+            raise Absent(f"{self.name}: the library or the process has no cuSPARSELt")
+
+
+class OursScaledFp8(Ours):
+    """fp8_scaled_mm: x is rounded before."""
+
+    activations = "float8"
+
+    def __init__(self, x_granularity: str, weight_format: Fp8, first_shape_only: bool = False):
+        super().__init__("fp8_scaled_mm", weight_format, first_shape_only=first_shape_only)
+        self._x_granularity = x_granularity
+        if x_granularity != weight_format.granularity:
+            self.name = f"fp8_scaled_mm {x_granularity}, {weight_format.granularity}"
+
+    def input(self, x):
+        return float8(x, self._x_granularity)
+
+    def bind(self, copy, x):
+        operator, (a, scale_a), (b, scale_b) = self._operator, x, self._copies[copy]
+        return lambda: operator(a, b, scale_a, scale_b)
 
 
 class DequantizeAndLinear(Quantized):
     """Two calls: the dense weight anew in every product."""
 
-    def __init__(self, bits: int, group_size: int, dtype: torch.dtype):
-        super().__init__(bits, group_size, dtype)
-        self.name = f"dequantize, F.linear {group_text(group_size)}"
+    format: Convertible
+
+    def __init__(self, weight_format: Convertible):
+        super().__init__(weight_format)
+        self.name = f"dequantize, F.linear {weight_format.name}"
+        self._shape = (0, 0)
 
     def prepare(self, weight, copies):
-        self._copies = [_operands(weight, self.bits, self.group_size) for _ in range(copies)]
+        super().prepare(weight, copies)
+        self._shape = weight.shape
 
     def bind(self, copy, x):
-        dequantize = _dequantize(self.bits, self.group_size, x.shape[1], self.dtype)
-        operands = self._copies[copy]
-        return lambda: F.linear(x, dequantize(*operands))
+        dequantize = partial(self.format.dequantize, self._copies[copy], self._shape, self.dtype)
+        return lambda: F.linear(x, dequantize())
 
 
 class Dense(Candidate):
@@ -134,7 +166,7 @@ class Dense(Candidate):
         return weight.dense.numel() * self.dtype.itemsize
 
     def weight_key(self):
-        return "dense", self.dtype
+        return self.dtype
 
     def dequantized(self, weight):
         return weight.dense.to(self.dtype).float()
@@ -154,19 +186,19 @@ class TorchInt4Pack(Quantized):
     _K_MULTIPLE = 1024
 
     def __init__(self, group_size: int):
-        super().__init__(4, group_size, torch.bfloat16)
+        super().__init__(Int4(group_size))
         self.name = f"torch int4pack g{group_size}"
 
     def prepare(self, weight, copies):
-        int4 = weight.integers(4, self.group_size)
+        int4, group_size = self.format.integers(weight), self.format.group_size
         rows, columns = int4.codes.shape
-        if columns % self.group_size:
-            raise ValueError(f"K = {columns} is no multiple of the group size {self.group_size}")
+        if columns % group_size:
+            raise ValueError(f"K = {columns} is no multiple of the group size {group_size}")
         if rows % 8:
             raise ValueError(f"N = {rows} is no multiple of 8")
         padding = -columns % self._K_MULTIPLE if int4.codes.is_cuda else 0
         codes = F.pad(int4.codes, (0, padding), value=8)
-        scale = F.pad(int4.scale, (0, padding // self.group_size))
+        scale = F.pad(int4.scale, (0, padding // group_size))
         # It dequantizes to (code - 8) * scale + zero; [K / group_size, N, 2].
         scale_and_zero = torch.stack([scale, torch.zeros_like(scale)], dim=2).transpose(0, 1).contiguous()
         if codes.is_cuda:
@@ -181,7 +213,7 @@ class TorchInt4Pack(Quantized):
     def bind(self, copy, x):
         product = torch.ops.aten._weight_int4pack_mm if x.is_cuda else torch.ops.aten._weight_int4pack_mm_for_cpu
         packed, scale_and_zero = self._copies[copy]
-        group_size, padding = self.group_size, self._padding
+        group_size, padding = self.format.group_size, self._padding
         if padding == 0:
             return lambda: product(x, packed, group_size, scale_and_zero)
         return lambda: product(F.pad(x, (0, padding)), packed, group_size, scale_and_zero)
@@ -190,15 +222,14 @@ class TorchInt4Pack(Quantized):
 class TorchInt8Pack(Quantized):
     """torch's own with exact activations; on CUDA a thread per element of y, which reads its row of the weight byte by byte."""
 
-    first_shape_only = True
     most_rows = 16
 
     def __init__(self):
-        super().__init__(8, ROW, torch.bfloat16)
+        super().__init__(Int8(), first_shape_only=True)
         self.name = "torch int8pack row"
 
     def prepare(self, weight, copies):
-        int8 = weight.integers(8, ROW)
+        int8 = self.format.integers(weight)
         self._copies = [(int8.values.clone(), int8.scale.clone().view(-1)) for _ in range(copies)]
 
     def bind(self, copy, x):
@@ -213,11 +244,11 @@ class TorchIntMm(Quantized):
     _LEAST_ROWS = 32  # on CUDA it takes no fewer than 17
 
     def __init__(self):
-        super().__init__(8, ROW, torch.bfloat16)
+        super().__init__(Int8())
         self.name = "torch _int_mm row"
 
     def prepare(self, weight, copies):
-        int8 = weight.integers(8, ROW)
+        int8 = self.format.integers(weight)
         self._copies = [(int8.values.clone(), int8.scale.float().view(-1)) for _ in range(copies)]
 
     def bind(self, copy, x):
@@ -235,13 +266,83 @@ class TorchIntMm(Quantized):
         return call
 
 
+class TorchScaledMm(Quantized):
+    """Both operands rounded before; with scales of rows on CUDA only."""
+
+    activations = "float8"
+
+    def __init__(self, device: str, granularity: str, first_shape_only: bool = False):
+        super().__init__(Fp8(granularity), first_shape_only=first_shape_only)
+        self.name = f"torch _scaled_mm {granularity}"
+        if granularity != "tensor":
+            _require_cuda(device, self.name)
+
+    def input(self, x):
+        a, scale = float8(x, self.format.name)
+        return a, scale.unsqueeze(1) if scale.dim() else scale
+
+    def bind(self, copy, x):
+        (a, scale_a), (b, scale_b) = x, self._copies[copy]
+        scale_b = scale_b.unsqueeze(0) if scale_b.dim() else scale_b
+        return lambda: torch._scaled_mm(a, b.t(), scale_a, scale_b, out_dtype=self.dtype)
+
+
+class TorchSemiStructured(Quantized):
+    """torch's own 2:4 tensor, by cuSPARSELt or CUTLASS."""
+
+    def __init__(self, device: str):
+        super().__init__(Sparse24(torch.bfloat16))
+        self.name = "torch semi-structured bfloat16"
+        _require_cuda(device, self.name)
+
+    def prepare(self, weight, copies):
+        pruned = self.format.pruned(weight)
+        self._copies = [torch.sparse.to_sparse_semi_structured(pruned) for _ in range(copies)]
+
+    def bind(self, copy, x):
+        sparse = self._copies[copy]
+        return lambda: F.linear(x, sparse)
+
+
+class BitsandbytesNf4(Candidate):
+    """Linear4bit, which the CPU's benchmark makes as its users do."""
+
+    def __init__(self, block_size: int):
+        super().__init__()
+        self.dtype = torch.bfloat16
+        self._peer = BitsandbytesNF4(self.dtype, block_size)
+        self.name = self._peer.name
+
+    def weight_bytes(self, weight):
+        return self._peer.weight_bytes(weight)
+
+    def weight_key(self):
+        return self.name
+
+    def dequantized(self, weight):
+        return self._peer.dequantized(weight)
+
+    def prepare(self, weight, copies):
+        self._copies = [self._peer.layer(weight) for _ in range(copies)]
+
+    def bind(self, copy, x):
+        layer = self._copies[copy]
+        return lambda: layer(x)
+
+
 class Conversion(ABC):
     """An operator that reads and writes a weight once: how near is it to a copy?"""
 
     name: str
+    is_ours = True
+    #: As a candidate's.
+    first_shape_only = False
 
-    @abstractmethod
-    def bytes_moved(self, weight: Weight) -> int: ...
+    def __init__(self, weight_format: Convertible):
+        self.format = weight_format
+
+    def bytes_moved(self, weight: Weight) -> int:
+        return 2 * weight.dense.numel() + self.format.weight_bytes(weight)
 
     @abstractmethod
     def calls(self, weight: Weight, copies: int) -> list[Call]: ...
@@ -252,102 +353,117 @@ class Conversion(ABC):
 
 
 class Quantize(Conversion):
-    def __init__(self, bits: int, group_size: int):
-        self._quantize = _quantize(bits, group_size)
-        self._bits, self._group_size = bits, group_size
-        self.name = f"int{bits}_quantize {group_text(group_size)}"
+    first_shape_only = True
 
-    def bytes_moved(self, weight):
-        return _conversion_bytes(weight, self._bits, self._group_size)
+    def __init__(self, weight_format: Convertible):
+        super().__init__(weight_format)
+        self.name = f"{weight_format.family}_quantize {weight_format.name}"
 
     def calls(self, weight, copies):
-        dense = [weight.dense.bfloat16() for _ in range(copies)]
-        return [lambda w=w: self._quantize(w) for w in dense]
+        return [partial(self.format.quantize, weight.dense.bfloat16()) for _ in range(copies)]
 
     def problem(self, weight):
         rows = weight.dense[:64].bfloat16().contiguous()
-        got, expected = self._quantize(rows), self._quantize(rows.cpu())
-        return (
-            None
-            if all(torch.equal(g.cpu(), e) for g, e in zip(got, expected, strict=True))
-            else "not what the CPU makes"
-        )
+        got, expected = self.format.quantize(rows), self.format.quantize(rows.cpu())
+        equal = (same_bits(g.cpu(), e) for g, e in zip(got, expected, strict=True))
+        return None if all(equal) else "not what the CPU makes"
 
 
 class Dequantize(Conversion):
-    def __init__(self, bits: int, group_size: int):
-        self._bits, self._group_size = bits, group_size
-        self.name = f"int{bits}_dequantize {group_text(group_size)}"
-
-    def bytes_moved(self, weight):
-        return _conversion_bytes(weight, self._bits, self._group_size)
-
-    def _call(self, weight) -> Call:
-        operands = _operands(weight, self._bits, self._group_size)
-        dequantize = _dequantize(self._bits, self._group_size, weight.shape[1], torch.bfloat16)
-        return lambda: dequantize(*operands)
+    def __init__(self, weight_format: Convertible, first_shape_only: bool = False):
+        super().__init__(weight_format)
+        self.first_shape_only = first_shape_only
+        self.name = f"{weight_format.family}_dequantize {weight_format.name}"
 
     def calls(self, weight, copies):
-        return [self._call(weight) for _ in range(copies)]
+        call = partial(partial, self.format.dequantize, shape=weight.shape, dtype=torch.bfloat16)
+        return [call(self.format.arguments(weight)) for _ in range(copies)]
 
     def problem(self, weight):
-        expected = weight.integers(self._bits, self._group_size).dequantized().bfloat16()
-        return None if torch.equal(self._call(weight)(), expected) else "not the weight"
+        expected = self.format.dequantized(weight).bfloat16()
+        return None if torch.equal(self.calls(weight, 1)[0](), expected) else "not the weight"
 
 
-# How the operators of the two formats are called; symmetric: without zero points.
+class BitsandbytesDequantize(Conversion):
+    """Of its own codes."""
+
+    is_ours = False
+
+    def __init__(self, weight_format: Nf4):
+        super().__init__(weight_format)
+        self._peer = BitsandbytesNF4(torch.bfloat16, weight_format.block_size)
+        self.name = f"bitsandbytes dequantize_4bit {weight_format.name}"
+
+    def calls(self, weight, copies):
+        return [self._peer.dequantizer(weight) for _ in range(copies)]
+
+    def problem(self, weight):
+        return None if self.calls(weight, 1)[0]().shape == weight.shape else "another shape"
 
 
-def _operands(weight: Weight, bits: int, group_size: int, symmetric: bool = False) -> tuple:
-    integers = weight.integers(bits, group_size)
-    scale = integers.scale.clone()
-    if bits == 8:
-        return integers.values.clone(), scale.view(-1) if group_size == ROW else scale
-    return integers.packed.clone(), scale, None if symmetric else torch.full_like(scale, 8)
+def _require_cuda(device: str, name: str) -> None:
+    if device != "cuda":
+        raise Absent(f"{name}: for CUDA only")
 
 
-def _quantize(bits: int, group_size: int) -> Callable:
-    if bits == 8:
-        return lambda dense: torch.ops.torchao.int8_quantize(dense, group_size)
-    return lambda dense: torch.ops.torchao.int4_quantize(dense, group_size, False)
-
-
-def _dequantize(bits: int, group_size: int, in_features: int, dtype: torch.dtype) -> Callable:
-    if bits == 8:
-        return lambda *operands: torch.ops.torchao.int8_dequantize(*operands, group_size, dtype)
-    return lambda *operands: torch.ops.torchao.int4_dequantize(*operands, group_size, in_features, dtype)
-
-
-def _conversion_bytes(weight: Weight, bits: int, group_size: int) -> int:
-    return 2 * weight.dense.numel() + weight.integers(bits, group_size).bytes(BYTES_PER_GROUP[bits])
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.dtype == b.dtype and torch.equal(*(t.reshape(-1).view(torch.uint8) for t in (a, b)))
 
 
 def _dtype_note(dtype: torch.dtype) -> list[str]:
     return {torch.bfloat16: [], torch.float16: ["fp16"], torch.float32: ["fp32"]}[dtype]
 
 
-def candidates() -> list[Candidate]:
+def _constructors(device: str) -> list[Callable[[], Candidate | Conversion]]:
     bf16, fp16, fp32 = torch.bfloat16, torch.float16, torch.float32
+    first = {"first_shape_only": True}
     return [
-        Ours("int4_mm", 128, bf16),
-        Ours("int4_dynamic_mm", 128, bf16),
-        Ours("int8_mm", ROW, bf16),
-        Ours("int8_dynamic_mm", ROW, bf16),
-        Ours("int4_mm", 128, bf16, symmetric=True, first_shape_only=True),
-        Ours("int4_mm", 32, bf16, first_shape_only=True),
-        Ours("int4_mm", 128, fp16, first_shape_only=True),
-        Ours("int4_mm", 128, fp32, first_shape_only=True),
-        Ours("int8_mm", 128, bf16, first_shape_only=True),
-        Ours("int8_dynamic_mm", 128, bf16, first_shape_only=True),
-        Dense(bf16),
-        Dense(fp16, first_shape_only=True),
-        Dense(fp32, first_shape_only=True),
-        TorchInt4Pack(128),
-        TorchInt8Pack(),
-        TorchIntMm(),
-        DequantizeAndLinear(4, 128, bf16),
+        partial(Ours, "int4_mm", Int4(128)),
+        partial(Ours, "int4_dynamic_mm", Int4(128)),
+        partial(Ours, "int8_mm", Int8()),
+        partial(Ours, "int8_dynamic_mm", Int8()),
+        partial(Ours, "nf4_mm", Nf4()),
+        partial(Ours, "sparse24_mm", Sparse24(bf16)),
+        partial(OursByCusparseLt, device, "sparse24_cusparselt_mm", bf16),
+        partial(Ours, "fp8_mm", Fp8()),
+        partial(Ours, "fp8_dynamic_mm", Fp8()),
+        partial(OursScaledFp8, "row", Fp8()),
+        partial(Ours, "int4_mm", Int4(128, symmetric=True), **first),
+        partial(Ours, "int4_mm", Int4(32), **first),
+        partial(Ours, "int4_mm", Int4(128), fp16, **first),
+        partial(Ours, "int4_mm", Int4(128), fp32, **first),
+        partial(Ours, "int8_mm", Int8(128), **first),
+        partial(Ours, "int8_dynamic_mm", Int8(128), **first),
+        partial(Ours, "nf4_mm", Nf4(double_quant=True), **first),
+        partial(Ours, "sparse24_dynamic_mm", Sparse24(torch.int8), **first),
+        partial(OursByCusparseLt, device, "sparse24_cusparselt_dynamic_mm", torch.int8, **first),
+        partial(OursScaledFp8, "tensor", Fp8("tensor"), **first),
+        partial(OursScaledFp8, "group", Fp8("block"), **first),
+        partial(Dense, bf16),
+        partial(Dense, fp16, **first),
+        partial(Dense, fp32, **first),
+        partial(TorchInt4Pack, 128),
+        TorchInt8Pack,
+        TorchIntMm,
+        partial(TorchScaledMm, device, "tensor"),
+        partial(TorchScaledMm, device, "row", **first),
+        partial(TorchSemiStructured, device),
+        partial(BitsandbytesNf4, 64),
+        partial(DequantizeAndLinear, Int4(128)),
+        *(partial(Quantize, weight_format) for weight_format in (Int4(128), Int8(), Nf4(), Fp8())),
+        *(partial(Dequantize, weight_format) for weight_format in (Int4(128), Int8(), Nf4())),
+        partial(Dequantize, Nf4(double_quant=True), **first),
+        partial(BitsandbytesDequantize, Nf4()),
     ]
 
 
-def conversions() -> list[Conversion]:
-    return [conversion(*weight) for weight in ((4, 128), (8, ROW)) for conversion in (Quantize, Dequantize)]
+def construct(device: str) -> tuple[list[Candidate], list[Conversion], list[str]]:
+    """What can run on "cuda" or "cpu", and a line for each that cannot."""
+    found, absent = [], []
+    for constructor in _constructors(device):
+        try:
+            found.append(constructor())
+        except Absent as reason:
+            absent.append(str(reason))
+    candidates = [candidate for candidate in found if isinstance(candidate, Candidate)]
+    return candidates, [conversion for conversion in found if isinstance(conversion, Conversion)], absent

@@ -53,6 +53,10 @@ class Process:
             except OSError as error:
                 file.write(f"could not be started: {error}\n")
 
+    def is_due(self) -> bool:
+        """Whether wait() would end it or find it ended."""
+        return self._process is None or self._process.poll() is not None or time.monotonic() >= self._end
+
     def wait(self) -> Finished:
         if self._process is None:
             return Finished(127, 0.0, self._log.read_text(errors="replace"))

@@ -12,11 +12,21 @@ RIVALS = {
     "int4_dynamic_mm g128": {**DENSE, "torch int4pack g128": "torch int4pack"},
     "int8_mm row": {**DENSE, "torch int8pack row": "torch int8pack"},
     "int8_dynamic_mm row": {**DENSE, "torch _int_mm row": "_int_mm"},
+    "nf4_mm g64": {**DENSE, "bitsandbytes NF4 g64": "bitsandbytes"},
+    "sparse24_mm bfloat16": {**DENSE, "torch semi-structured bfloat16": "semi-structured"},
+    "sparse24_cusparselt_mm bfloat16": {**DENSE, "torch semi-structured bfloat16": "semi-structured"},
+    "sparse24_dynamic_mm int8": DENSE,
+    "sparse24_cusparselt_dynamic_mm int8": DENSE,
+    "fp8_mm row": DENSE,
+    "fp8_dynamic_mm row": DENSE,
+    "fp8_scaled_mm row": {**DENSE, "torch _scaled_mm tensor": "_scaled_mm", "torch _scaled_mm row": "_scaled_mm row"},
+    "fp8_scaled_mm tensor": {**DENSE, "torch _scaled_mm tensor": "_scaled_mm"},
+    "fp8_scaled_mm group, block": {**DENSE, "torch _scaled_mm tensor": "_scaled_mm"},
 }
 MOST_NOTES = 6
 MOST_NOTE_CHARACTERS = 160
-BRIEF_SHAPES = 3
-BRIEF_CONVERSIONS = 4
+BRIEF_SHAPES = 1
+BRIEF_CONVERSIONS = 9
 
 
 def summary(results: Results) -> str:
@@ -72,9 +82,10 @@ def _step_line(step: dict) -> str:
 
 def _ceilings(c: dict) -> str:
     int8 = f", int8 {c['int8_ops'] * 1e-12:.0f} TOP/s" if c["int8_ops"] else ""
+    fp8 = f", fp8 {c['fp8_flops'] * 1e-12:.0f} TFLOP/s" if c["fp8_flops"] else ""
     return (
         f"ceilings: copy {c['copy_bytes_per_second'] * 1e-12:.2f} TB/s, read {c['read_bytes_per_second'] * 1e-12:.2f} TB/s, "
-        f"bf16 {c['bf16_flops'] * 1e-12:.0f} TFLOP/s, fp16 {c['fp16_flops'] * 1e-12:.0f}{int8}, "
+        f"bf16 {c['bf16_flops'] * 1e-12:.0f} TFLOP/s, fp16 {c['fp16_flops'] * 1e-12:.0f}{int8}{fp8}, "
         f"the smallest kernel {c['launch_seconds'] * 1e6:.1f} us"
     )
 
@@ -83,29 +94,29 @@ def _shape_table(results: Results, shape: tuple[int, int], brief: bool) -> str:
     """Microseconds by candidate and batch size; for ours also the rate, the part of the ceiling and the ratio to each rival."""
     rows = [row for row in results.rows if results.shape(row) == shape and row["batch"] > 0]
     batches = sorted({row["batch"] for row in rows})
-    lines = [f"\nN={shape[0]} K={shape[1]}", _line("us, M =", [str(batch) for batch in batches])]
-    for name in dict.fromkeys(row["candidate"] for row in rows):
-        if brief and name not in RIVALS:
-            continue
+    names = [name for name in dict.fromkeys(row["candidate"] for row in rows) if name in RIVALS or not brief]
+    width = max(map(len, names), default=0)
+
+    def line(label: str, cells: list[str]) -> str:
+        return f"{label:{width}}" + "".join(f"{cell:>7}" for cell in cells)
+
+    lines = [f"\nN={shape[0]} K={shape[1]}", line("us, M =", [str(batch) for batch in batches])]
+    for name in names:
         of_batch = {row["batch"]: row for row in rows if row["candidate"] == name}
         by_batch = [of_batch.get(batch) for batch in batches]
-        lines.append(_line(name, [_microseconds(row, "seconds") for row in by_batch]))
+        lines.append(line(name, [_microseconds(row, "seconds") for row in by_batch]))
         if not brief:
-            lines.append(_line("  from Python", [_microseconds(row, "eager_seconds") for row in by_batch]))
+            lines.append(line("  from Python", [_microseconds(row, "eager_seconds") for row in by_batch]))
         if not any(row["ours"] for row in of_batch.values()):
             continue
-        if not brief or of_batch[batches[0]]["activations"] == "exact":
-            lines.append(_line("  TB/s of weights", [_terabytes(row) for row in by_batch]))
-        lines.append(_line("  of ceiling", [_of_ceiling(results, row) for row in by_batch]))
+        if not brief:
+            lines.append(line("  TB/s of weights", [_terabytes(row) for row in by_batch]))
+        lines.append(line("  of ceiling", [_of_ceiling(results, row) for row in by_batch]))
         for rival, label in RIVALS.get(name, DENSE).items():
             cells = [_ratio_cell(results, shape, row, rival) for row in by_batch]
             if any(cell != "-" for cell in cells):
-                lines.append(_line(f"  {label} /", cells))
+                lines.append(line(f"  {label} /", cells))
     return "\n".join(lines)
-
-
-def _line(label: str, cells: list[str]) -> str:
-    return f"{label:21.21}" + "".join(f"{cell:>7}" for cell in cells)
 
 
 def _is_timed(row: dict | None) -> bool:
@@ -128,7 +139,7 @@ def _of_ceiling(results: Results, row: dict | None) -> str:
         return "-"
     c = results.ceilings
     operations = 2.0 * row["batch"] * row["out_features"] * row["in_features"]
-    peak = (c["int8_ops"] if row["activations"] == "int8" else None) or c["bf16_flops"]
+    peak = {"int8": c["int8_ops"], "float8": c["fp8_flops"]}.get(row["activations"]) or c["bf16_flops"]
     least = max(row["bytes"] / c["read_bytes_per_second"], operations / peak)
     return f"{least / row['seconds']:.0%}"
 
@@ -143,13 +154,11 @@ def _ratio_cell(results: Results, shape: tuple[int, int], row: dict | None, riva
 
 def _conversions(results: Results) -> list[str]:
     lines = []
-    for row in results.rows:
-        if row["batch"] == 0 and row["seconds"] and not row["problem"]:
-            rate = row["bytes"] / row["seconds"]
-            lines.append(
-                f"{row['candidate']} {row['out_features']}x{row['in_features']}: {row['seconds'] * 1e6:.1f} us, {rate * 1e-12:.2f} TB/s, "
-                f"{rate / results.ceilings['copy_bytes_per_second']:.0%} of copy"
-            )
+    for row in results.conversions():
+        lines.append(
+            f"{row['candidate']} {row['out_features']}x{row['in_features']}: {row['seconds'] * 1e6:.1f} us, "
+            f"{row['bytes'] / row['seconds'] * 1e-12:.2f} TB/s, {results.fraction_of_copy(row):.0%} of copy"
+        )
     return ["", *lines] if lines else []
 
 

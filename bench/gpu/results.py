@@ -37,8 +37,19 @@ class Results:
     def seconds(self, shape: tuple[int, int], batch: int, candidate: str) -> float | None:
         return next((row["seconds"] for row in self.rows_of(candidate, batch) if self.shape(row) == shape), None)
 
+    def conversions(self, name: str | None = None) -> list[dict]:
+        """The right and timed ones; of this name, or all."""
+        return [
+            row
+            for row in self.rows
+            if row["batch"] == 0 and row["seconds"] and not row["problem"] and name in (None, row["candidate"])
+        ]
+
     def fraction_of_read(self, row: dict) -> float:
         return row["bytes"] / row["seconds"] / self.ceilings["read_bytes_per_second"]
+
+    def fraction_of_copy(self, row: dict) -> float:
+        return row["bytes"] / row["seconds"] / self.ceilings["copy_bytes_per_second"]
 
     def save(self, path: Path) -> None:
         """A row to a line, so that a diff of two runs is readable."""

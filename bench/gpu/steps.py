@@ -10,8 +10,10 @@ import sys
 import sysconfig
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from gpu import build, device, process
 
@@ -73,6 +75,37 @@ def _toolkit_program(path: str) -> str | None:
     return None
 
 
+# ---- side by side ----
+
+Job = TypeVar("Job")
+
+
+def side_by_side(
+    jobs: list[Job], most: int, end: float, start: Callable[[Job, float], process.Process]
+) -> Iterator[tuple[Job, process.Finished | None]]:
+    """Starts each, in order, with what is left until `end` (of time.monotonic), `most` at a time; gives them as they end. None for those that there
+    was no time for."""
+    waiting, running = list(jobs), []
+    while waiting or running:
+        limit = end - time.monotonic()
+        while waiting and len(running) < most and limit >= LEAST_SECONDS:
+            job = waiting.pop(0)
+            running.append((job, start(job, limit)))
+        if not running:
+            yield from ((job, None) for job in waiting)
+            return
+        due = next((i for i, (_, process_) in enumerate(running) if process_.is_due()), None)
+        if due is None:
+            time.sleep(0.02)
+            continue
+        job, ended = running.pop(due)
+        yield job, ended.wait()
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
 # ---- build ----
 
 
@@ -94,8 +127,7 @@ def make_build(run: Run, limit_seconds: float, folder: Path | None) -> Outcome:
             # 90 has a variant with more instructions, which kernels may use.
             architecture = "90a-real" if capability == 90 else f"{capability}-real"
             work = device.ROOT / "build" / "gpu_check_here"
-            jobs = len(os.sched_getaffinity(0))
-            run.build = build.make(work, architecture, run.logs / "build", limit_seconds, jobs)
+            run.build = build.make(work, architecture, run.logs / "build", limit_seconds, cores())
     if not run.build.library.is_file():
         raise RuntimeError(f"{run.build.library} is not there")
     if not run.build.programs:
@@ -109,10 +141,13 @@ def make_build(run: Run, limit_seconds: float, folder: Path | None) -> Outcome:
 #: "  cuda_int4_mm (cuda on a device): 12 cases", as tests/cpp/kernels.cpp prints.
 KERNEL_LINE = re.compile(r"^  (\w+) \([^)]*\): (?:(\d+) cases|skipped, (.+))$", re.MULTILINE)
 GTEST_PASSED = re.compile(r"^\[       OK \] ", re.MULTILINE)
+GTEST_NOTHING = "[==========] Running 0 tests"
 GTEST_FAILED = re.compile(r"^\[  FAILED  \] ([^\s,]+).*\(\d+ ms\)$", re.MULTILINE)
 
 #: Takes tens of GB of the device's memory, so it runs alone.
 GTEST_LARGE = "*RowsMayLieFarApart*"
+#: What the others leave to each of these.
+LARGE_SECONDS = 4.0
 #: Parts of a program that run side by side: much of the time goes into references on the host.
 SHARDS = 2
 
@@ -145,12 +180,12 @@ def library_path() -> dict[str, str]:
     return {"LD_LIBRARY_PATH": ":".join([*map(str, folders), *([inherited] if inherited else [])])}
 
 
-def gtest_failures(label: str, finished: process.Finished, limit_seconds: float) -> list[str]:
+def gtest_failures(label: str, finished: process.Finished) -> list[str]:
     failed = [f"{label}: {name} failed" for name in GTEST_FAILED.findall(finished.output)]
     if finished.timed_out:
         started = re.findall(r"^\[ RUN      \] (\S+)", finished.output, re.MULTILINE)
         failed.append(
-            f"{label}: not done after {limit_seconds:.0f} s, last in {started[-1] if started else 'its start'}"
+            f"{label}: not done after {finished.seconds:.0f} s, last in {started[-1] if started else 'its start'}"
         )
     elif finished.exit_code != 0 and not failed:
         failed.append(f"{label}: exit code {finished.exit_code}: {' | '.join(finished.tail(3))}")
@@ -179,18 +214,22 @@ def cpp_tests(run: Run, limit_seconds: float) -> Outcome:
             together.append(Program(path, f"{path.name}.batch_invariant", "*RowsDoNotDependOnTheirNumber*", pinned))
 
     failures, notes, passed, cases = [], [], 0, Counter()
-    for programs in (together, *([program] for program in alone)):
-        limit = end - time.monotonic()
-        if limit < LEAST_SECONDS:
-            failures += [f"{program.label}: no time left to run it" for program in programs]
-            continue
-        started = [(program, program.start(run, limit, environment)) for program in programs]
-        for program, running in started:
-            finished = running.wait()
+    # Products take longest: they begin first.
+    together.sort(key=lambda program: "_mm_" not in program.path.name)
+    for programs, most, until in (
+        (together, cores(), end - LARGE_SECONDS * len(alone)),
+        (alone, 1, end),
+    ):
+        for program, finished in side_by_side(
+            programs, most, until, lambda program, limit: program.start(run, limit, environment)
+        ):
+            if finished is None:
+                failures.append(f"{program.label}: no time left to run it")
+                continue
             if finished.exit_code == SKIPPED_EXIT_CODE:
                 failures.append(f"{program.label}: it sees no CUDA device")
                 continue
-            failures += gtest_failures(program.label, finished, limit)
+            failures += gtest_failures(program.label, finished)
             passed += len(GTEST_PASSED.findall(finished.output))
             for kernel, count, reason in KERNEL_LINE.findall(finished.output):
                 cases[kernel] += int(count or 0)
@@ -207,7 +246,7 @@ def cpp_tests(run: Run, limit_seconds: float) -> Outcome:
 PYTEST_LINE = re.compile(r"^(\S+\.py::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b", re.MULTILINE)
 PYTEST_NO_TESTS = 5
 #: Files at a time: most of their time goes into imports and compilers.
-PYTEST_PROCESSES = 4
+PYTEST_PROCESSES = max(4, cores() // 2)
 
 #: Where tqdm is not installed: the package imports it, the tests do not look at it.
 TQDM_STAND_IN = """
@@ -248,20 +287,18 @@ def python_tests(run: Run, limit_seconds: float) -> Outcome:
     options = ["-v", "--tb=short", "-p", "no:cacheprovider"]
     if run.dry_run:
         files, options = [file for file in files if file.stem == "test_int4_values"], [*options, "-k", "example"]
-    waiting, running = list(files), []
     failures, counts = [], Counter()
-    while waiting or running:
-        limit = end - time.monotonic()
-        while waiting and len(running) < PYTEST_PROCESSES and limit >= LEAST_SECONDS:
-            file = waiting.pop(0)
-            command = [sys.executable, "-m", "pytest", *options, str(file)]
-            log = run.logs / f"{file.stem}.log"
-            running.append((file, process.Process(command, limit, log, {**os.environ, **environment}, device.ROOT)))
-        if not running:
-            failures += [f"{file.name}: no time left to run it" for file in waiting]
-            break
-        file, oldest = running.pop(0)
-        finished = oldest.wait()
+
+    def start(file: Path, limit: float) -> process.Process:
+        command = [sys.executable, "-m", "pytest", *options, str(file)]
+        return process.Process(
+            command, limit, run.logs / f"{file.stem}.log", {**os.environ, **environment}, device.ROOT
+        )
+
+    for file, finished in side_by_side(files, PYTEST_PROCESSES, end, start):
+        if finished is None:
+            failures.append(f"{file.name}: no time left to run it")
+            continue
         results = PYTEST_LINE.findall(finished.output)
         counts.update(word for _, word in results)
         failures += [
@@ -286,7 +323,7 @@ def python_tests(run: Run, limit_seconds: float) -> Outcome:
 
 SANITIZER_TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 #: Random shapes find most; tests with large or many cases would take minutes.
-SANITIZER_FILTER = "*RandomShapes*:*Ties*:*HugeGroupSize*:*IgnoresTheUnusedNibble*"
+SANITIZER_FILTER = "*RandomShapes*:*Ties*:*HugeGroupSize*:*TheUnusedNibble*:*AnyBits*:*UnusualValues*"
 SANITIZER_EXIT_CODE = 99
 SANITIZER_SUMMARY = re.compile(
     r"^========= (?:ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: (\d+) hazard)", re.MULTILINE
@@ -326,26 +363,32 @@ def sanitizer(run: Run, limit_seconds: float) -> Outcome:
             notes.append(f"{kind}: not run, no time left")
             continue
         wrapper = [tool, f"--tool={kind}", f"--error-exitcode={SANITIZER_EXIT_CODE}", "--print-limit=20"]
-        started = []
-        for path in run.build.programs:
-            program = Program(path, f"{kind}.{path.name}", SANITIZER_FILTER, wrapper=wrapper)
-            started.append((program, program.start(run, limit, environment)))
-        done = []
-        for program, running in started:
-            finished = running.wait()
-            reports, note = sanitizer_reports(program.label, finished, limit)
+        programs = [
+            Program(path, f"{kind}.{path.name}", SANITIZER_FILTER, wrapper=wrapper) for path in run.build.programs
+        ]
+        done = 0
+        for program, finished in side_by_side(
+            programs,
+            cores(),
+            time.monotonic() + limit,
+            lambda program, seconds: program.start(run, seconds, environment),
+        ):
+            if finished is None:
+                notes.append(f"{program.label}: not run, no time left")
+                continue
+            reports, note = sanitizer_reports(program.label, finished)
             failures += reports
             notes += note
-            done += [] if reports or note else [program]
-        if len(done) == len(started):
+            done += not reports and not note
+        if done == len(programs):
             notes.append(f"{kind}: no error")
     return Outcome.of(failures, notes, {})
 
 
-def sanitizer_reports(label: str, finished: process.Finished, limit_seconds: float) -> tuple[list[str], list[str]]:
+def sanitizer_reports(label: str, finished: process.Finished) -> tuple[list[str], list[str]]:
     """Failures, and notes on what was not checked."""
     if finished.timed_out:
-        return [], [f"{label}: shortened, not done after {limit_seconds:.0f} s"]
+        return [], [f"{label}: shortened, not done after {finished.seconds:.0f} s"]
     summary = SANITIZER_SUMMARY.search(finished.output)
     if summary is None:
         return [], [f"{label}: did not run: {' | '.join(finished.tail(3))}"]
@@ -356,4 +399,5 @@ def sanitizer_reports(label: str, finished: process.Finished, limit_seconds: flo
         if places and not ours:
             return [], [f"{label}: {found} reports, none in a kernel of ours"]
         return [f"{label}: {found} reports, at {'; '.join(ours[:3]) or 'see its log'}"], []
-    return gtest_failures(label, finished, limit_seconds), []
+    nothing = [f"{label}: no test of it is selected"] if GTEST_NOTHING in finished.output else []
+    return [*nothing, *gtest_failures(label, finished)], []

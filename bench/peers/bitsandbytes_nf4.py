@@ -29,26 +29,31 @@ class BitsandbytesNF4(Candidate):
     def weight_bytes(self, weight):
         return weight.dense.numel() // 2 + weight.dense.numel() // self.group_size * 4  # fp32 absmax
 
+    def dequantizer(self, weight, dtype=None):
+        """The call that makes a matrix of `dtype`; None: this candidate's."""
+        functional, dense = self._bitsandbytes.functional, weight.dense.to(dtype or self.input_dtype)
+        packed, state = functional.quantize_4bit(dense, blocksize=self.group_size, quant_type="nf4")
+        return lambda: functional.dequantize_4bit(packed, state)
+
     def dequantized(self, weight):
-        functional = self._bitsandbytes.functional
-        packed, state = functional.quantize_4bit(weight.dense, blocksize=self.group_size, quant_type="nf4")
-        return functional.dequantize_4bit(packed, state)
+        return self.dequantizer(weight, weight.dense.dtype)()
 
     def dequantized_key(self):
         return f"nf4 g{self.group_size}"
 
     def prepare(self, weight, copies, threads):
         torch.set_num_threads(threads)
-        self._copies = [self._layer(weight) for _ in range(copies)]
+        self._copies = [self.layer(weight) for _ in range(copies)]
 
-    def _layer(self, weight):
+    def layer(self, weight):
+        """A copy of the weight, on its device."""
         rows, columns = weight.shape
         nn = self._bitsandbytes.nn
         layer = nn.Linear4bit(columns, rows, bias=False, compute_dtype=self.input_dtype, quant_type="nf4")
         layer.weight = nn.Params4bit(
             weight.dense.clone(), requires_grad=False, blocksize=self.group_size, quant_type="nf4"
         )
-        return layer.to("cpu").eval()  # .to() is where it quantizes
+        return layer.to(weight.dense.device).eval()  # .to() is where it quantizes
 
     def bind(self, copy, x):
         layer = self._copies[copy]

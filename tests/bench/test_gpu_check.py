@@ -1,6 +1,6 @@
 """bench/gpu_check without a GPU: a dry run of all of it, and what it does when things go wrong."""
 
-import json
+import importlib.util
 import os
 import re
 import subprocess
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
-from gpu import build, check, measure, process, report, steps  # noqa: E402 (the path comes first)
+from gpu import build, check, goals, measure, process, report, steps  # noqa: E402 (the path comes first)
 from gpu.budget import Budget  # noqa: E402
 from gpu.journal import Journal  # noqa: E402
 from gpu.results import Results  # noqa: E402
@@ -21,6 +21,11 @@ from gpu.results import Results  # noqa: E402
 BUILD = Path(os.environ.get("TORCHAO_OPS_BUILD", ROOT / "build"))
 #: Where the build has none (no Boost.Context), a dry run skips what runs them.
 HOST_PROGRAMS = list((BUILD / "tests" / "cpp").glob("test_int4_*quantize_cuda_host_release"))
+HAS_BITSANDBYTES = importlib.util.find_spec("bitsandbytes") is not None
+OURS_OF_CUSPARSELT = ("sparse24_cusparselt_mm bfloat16", "sparse24_cusparselt_dynamic_mm int8")
+#: Of those that a summary shows, what a dry run has, and for one shape.
+OURS = [name for name in report.RIVALS if name not in OURS_OF_CUSPARSELT]
+OURS_OF_FIRST_SHAPE = ("sparse24_dynamic_mm int8", "fp8_scaled_mm tensor", "fp8_scaled_mm group, block")
 #: Of what a device run prints, the place that runs it keeps the end.
 KEPT_CHARACTERS = 12_000
 
@@ -47,9 +52,17 @@ def test_a_dry_run_goes_through_every_step(tmp_path):
     assert {s["status"] for s in results.steps if s["name"] not in skipped} == {"passed"}
     # Every candidate was verified and timed where it can run.
     batches = len(measure.DRY_RUN_BATCHES)
-    for name in (*report.RIVALS, "dequantize, F.linear g128", "torch _int_mm row", "F.linear bfloat16"):
-        assert len(results.rows_of(name)) == len(measure.DRY_RUN_SHAPES) * batches
     for name in (
+        *(name for name in OURS if name not in OURS_OF_FIRST_SHAPE),
+        "dequantize, F.linear g128",
+        "torch _int_mm row",
+        "torch _scaled_mm tensor",
+        "F.linear bfloat16",
+        *(["bitsandbytes NF4 g64"] if HAS_BITSANDBYTES else []),
+    ):
+        assert len(results.rows_of(name)) == len(measure.DRY_RUN_SHAPES) * batches, name
+    for name in (
+        *OURS_OF_FIRST_SHAPE,
         "torch int4pack g128",
         "int4_mm g32",
         "int4_mm g128 symmetric",
@@ -57,13 +70,22 @@ def test_a_dry_run_goes_through_every_step(tmp_path):
         "int4_mm g128 fp32",
         "int8_mm g128",
         "int8_dynamic_mm g128",
+        "nf4_mm g64 double",
         "torch int8pack row",
     ):
-        assert len(results.rows_of(name)) == batches
+        assert len(results.rows_of(name)) == batches, name
+    conversions = ("int4_quantize g128", "int8_quantize row", "nf4_quantize g64", "fp8_quantize row")
+    for name in (*conversions, "nf4_dequantize g64 double"):
+        assert len(results.conversions(name)) == 1, name
+    for name in ("int4_dequantize g128", "int8_dequantize row", "nf4_dequantize g64"):
+        assert len(results.conversions(name)) == len(measure.DRY_RUN_SHAPES), name
+    # What cannot run here is said, once.
+    for name in (*OURS_OF_CUSPARSELT, "torch _scaled_mm row", "torch semi-structured bfloat16"):
+        assert results.notes.count(f"{name}: for CUDA only") == 1
     # Nobody takes it for a device's.
     for text in (done.stdout, (tmp_path / "cuda.txt").read_text()):
         assert text.count("DRY RUN") >= 2
-        assert all(name in text for name in report.RIVALS)
+        assert all(name in text for name in OURS)
     assert len(report.summary(results)) < KEPT_CHARACTERS
 
 
@@ -133,17 +155,27 @@ def test_a_program_that_is_not_there_is_said(tmp_path):
 
 
 def carried_folder(folder: Path, sources: str) -> Path:
-    folder.mkdir()
-    (folder / build.LIBRARY).write_text("")
-    (folder / "test_int4_mm_cuda_device").write_text("")
-    (folder / build.MANIFEST).write_text(json.dumps({"commit": "abc", "sources": sources, "architectures": "90a-real"}))
+    files = [folder.with_name(name) for name in (build.LIBRARY, "test_int4_mm_cuda_device")]
+    for file in files:
+        file.write_text("")
+        file.chmod(0o755)
+    build.pack(folder, files, {"commit": "abc", "sources": sources, "architectures": "90a-real"})
     return folder
 
 
 def test_a_carried_build_of_these_sources_is_taken(tmp_path):
     found = build.carried(carried_folder(tmp_path / "carried", build.sources_hash()))
     assert [program.name for program in found.programs] == ["test_int4_mm_cuda_device"]
-    assert os.access(found.programs[0], os.X_OK)
+    assert os.access(found.programs[0], os.X_OK) and found.library.is_file()
+
+
+def test_what_programs_have_in_common_is_carried_once(tmp_path):
+    common = os.urandom(1 << 20)
+    files = [tmp_path / f"test_{i}_cuda_device" for i in range(8)]
+    for i, file in enumerate(files):
+        file.write_bytes(bytes(i) + common)  # at another address in each
+    build.pack(tmp_path / "carried", files, {})
+    assert (tmp_path / "carried" / build.ARCHIVE).stat().st_size < 1.1 * len(common)
 
 
 def test_a_carried_build_of_other_sources_is_not(tmp_path):
@@ -241,11 +273,22 @@ def test_shards_add_up(tmp_path):
         ("[  FAILED  ] A.B (3 ms)\n========= ERROR SUMMARY: 0 errors", 1, 1, 0),
         ("========= Error: Device not supported", 1, 0, 1),
         ("", None, 0, 1),
+        ("[==========] Running 0 tests from 0 test suites.\n========= ERROR SUMMARY: 0 errors", 0, 1, 0),
     ],
 )
 def test_what_compute_sanitizer_says(output, exit_code, failures, notes):
-    got = steps.sanitizer_reports("memcheck.x", process.Finished(exit_code, 1.0, output), 10)
+    got = steps.sanitizer_reports("memcheck.x", process.Finished(exit_code, 1.0, output))
     assert (len(got[0]), len(got[1])) == (failures, notes)
+
+
+@pytest.mark.parametrize(
+    "program", sorted((BUILD / "tests" / "cpp").glob("test_*_cuda_host_release")), ids=lambda path: path.name
+)
+def test_compute_sanitizer_has_a_test_of_every_program(program):
+    listed = subprocess.run(
+        [program, "--gtest_list_tests", f"--gtest_filter={steps.SANITIZER_FILTER}"], capture_output=True, text=True
+    )
+    assert listed.stdout.strip()
 
 
 # ---- the benchmark ----
@@ -260,7 +303,11 @@ def test_what_began_and_never_ended_is_left_out_by_the_next_process(tmp_path):
     with (tmp_path / "journal").open("a") as file:
         file.write('{"kind": "row", "val')  # cut off
     again = Journal(tmp_path / "journal")
-    assert again.crashed() == ["8x8 M=1 a"]
+    assert again.unfinished() == ["8x8 M=1 a"] and again.crashed == []
+    again.write("crashed", "8x8 M=1 a")
+    again.write("begin", "8x8 M=1 b")
+    third = Journal(tmp_path / "journal")
+    assert third.unfinished() == ["8x8 M=1 b"] and third.crashed == ["8x8 M=1 a"]
     assert again.ceilings == {"read_bytes_per_second": 1.0} and again.rows == []
 
 
@@ -317,7 +364,10 @@ def full_size() -> Results:
     for shape in measure.SHAPES:
         rows += [
             asdict(measure.Row(*shape, 0, name, True, "", 1, None, 1e-4))
-            for name in ("int4_quantize g128", "int4_dequantize g128", "int8_quantize row", "int8_dequantize row")
+            for name in (
+                *(f"{family}_quantize g128" for family in ("int4", "int8", "nf4", "fp8")),
+                goals.NF4_DEQUANTIZE,
+            )
         ]
         for batch in measure.BATCHES:
             rivals = dict.fromkeys(rival for rivals in report.RIVALS.values() for rival in rivals)
@@ -330,7 +380,15 @@ def full_size() -> Results:
                     )
                 )
     ceilings = dict.fromkeys(
-        ("copy_bytes_per_second", "read_bytes_per_second", "bf16_flops", "fp16_flops", "int8_ops", "launch_seconds"),
+        (
+            "copy_bytes_per_second",
+            "read_bytes_per_second",
+            "bf16_flops",
+            "fp16_flops",
+            "int8_ops",
+            "fp8_flops",
+            "launch_seconds",
+        ),
         1e12,
     )
     failed = [{"name": n, "status": "failed", "seconds": 99.0, "notes": ["x" * 300] * 20} for n in check.LEAST]
