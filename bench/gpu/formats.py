@@ -191,7 +191,7 @@ class Sparse24(Format):
         is_int8 = self.value_dtype == torch.int8
         matrix = weight.integers(8, ROW).values if is_int8 else weight.dense.to(self.value_dtype)
         quads = F.pad(matrix, (0, -columns % 8)).view(rows, -1, 4)
-        magnitude, place = quads.abs(), torch.arange(4, device=matrix.device)
+        magnitude, place = quads.float().abs(), torch.arange(4, device=matrix.device)  # int8 has no 128
         larger = torch.zeros_like(quads, dtype=torch.uint8)  # elements before it in the order of magnitude
         for k in range(4):
             other = magnitude[..., k : k + 1]

@@ -22,7 +22,10 @@ class Journal:
         self._begun: list[str] = []
         self._ended: set[str] = set()
         if path.is_file():
-            for line in path.read_text().splitlines():
+            text = path.read_text()
+            if text and not text.endswith("\n"):
+                path.write_text(text + "\n")  # what follows a line that was cut off is one of its own
+            for line in text.splitlines():
                 try:
                     self._take(json.loads(line))
                 except ValueError:  # cut off in the middle

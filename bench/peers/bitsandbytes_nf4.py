@@ -49,7 +49,9 @@ class BitsandbytesNF4(Candidate):
         """A copy of the weight, on its device."""
         rows, columns = weight.shape
         nn = self._bitsandbytes.nn
-        layer = nn.Linear4bit(columns, rows, bias=False, compute_dtype=self.input_dtype, quant_type="nf4")
+        layer = nn.Linear4bit(
+            columns, rows, bias=False, compute_dtype=self.input_dtype, quant_type="nf4", device="meta"
+        )
         layer.weight = nn.Params4bit(
             weight.dense.clone(), requires_grad=False, blocksize=self.group_size, quant_type="nf4"
         )

@@ -350,8 +350,9 @@ def test_a_wrong_result_is_not_timed(monkeypatch, tmp_path):
     import torch
 
     torch.ops.load_library(BUILD / build.LIBRARY)
-    bind = measure.peers.Ours.bind
-    monkeypatch.setattr(measure.peers.Ours, "bind", lambda self, copy, x: lambda: 1.1 * bind(self, copy, x)())
+    for ours in (measure.peers.Ours, measure.peers.OursScaledFp8):
+        bind = ours.bind
+        monkeypatch.setattr(ours, "bind", lambda self, copy, x, bind=bind: lambda: 1.1 * bind(self, copy, x)())
     journal = Journal(tmp_path / "journal")
     measure.Measurement(journal, measure.timer_for("cpu"), "cpu", 2, float("inf")).run([(64, 128)], [1])
     ours = [row for row in journal.rows if row["ours"] and row["batch"] and "F.linear" not in row["candidate"]]
