@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/pt2e.py --json bench/results/MACHINE/pt2e_cpu.json
 
-all-MiniLM-L6-v2, all compiled, on batches of 32 tokens a sentence. Without VNNI, Inductor's int8 products hold 7 bits a weight (`reduce_range`), and so
-have all candidates here. Calls take turns, and the fastest of each counts.
+all-MiniLM-L6-v2, all compiled, on batches of 32 tokens a sentence. Activations have 7 bits (`reduce_range`), which Inductor's int8 products need on a CPU
+without VNNI; ours round them anew. Calls take turns, and the fastest of each counts.
 """
 
 # ruff: noqa: E402 (limit_spinning comes before torch)
