@@ -72,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
         console.print(f"{name}: {results[-1].tokens_per_second:.2f} tokens/s")
     console.print(_table(results, shape, options, device))
     if options.json:
-        settings = {name: str(value) for name, value in vars(options).items()} | {"torch": torch.__version__}
+        measured = {name: str(value) for name, value in vars(options).items() if name not in ("json", "plot")}
+        settings = measured | {"torch": torch.__version__}
         written = {"title": title(device), "settings": settings, "results": [asdict(result) for result in results]}
         options.json.write_text(json.dumps(written, indent=1) + "\n")
     if options.plot:
