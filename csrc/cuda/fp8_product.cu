@@ -6,6 +6,8 @@
 #include "csrc/cuda/fp8_dequantize.h"
 #include "csrc/cuda/gemm.h"
 #include "csrc/cuda/launch.cuh"
+#include "csrc/cuda/mm_prefill.cuh"
+#include "csrc/cuda/mm_sums.cuh"
 
 namespace torchao_ops::cuda {
 namespace {
@@ -78,8 +80,8 @@ __global__ void __launch_bounds__(matrix_threads) fp8_numbers_kernel(Part part, 
   });
 }
 
-// Sums of rows [m, m + rows) of a and [n, n + columns) of b, `stride` apart. Null: there are no elements to add.
-struct Sums {
+// PartSums of rows [m, m + rows) of a and [n, n + columns) of b, `stride` apart. Null: there are no elements to add.
+struct PartSums {
   const float* data;
   int64_t stride, m, rows, n, columns;
 };
@@ -88,7 +90,7 @@ struct Sums {
 //
 // A sum that is not finite is formed again, element by element: where a scale is Inf, or a row of x was not quantized, it need not be what the
 // definition gives.
-__global__ void __launch_bounds__(256) fp8_finish_kernel(Fp8Product product, Sums sums, bool applies_scales) {
+__global__ void __launch_bounds__(256) fp8_finish_kernel(Fp8Product product, PartSums sums, bool applies_scales) {
   const fp8::Weight &a = product.args.a, &b = product.args.b;
   const int64_t column = int64_t{blockIdx.x} * 256 + threadIdx.x, n = sums.n + column;
   if (column >= sums.columns) return;
@@ -153,11 +155,9 @@ struct Plan {
   Plan(const Fp8ScaledMmArgs& args, Way way)
       : a(operand_of(args.a, way, scaling_of(args, way, false), has_scales_along_k(args) ? fp8_gemm_m_multiple_with_scales : 1)),
         b(operand_of(args.b, way, scaling_of(args, way, true), fp8_gemm_n_multiple)) {
-    constexpr int64_t most_bytes = int64_t{64} << 20, fewest_rows_a = 256, fewest_rows_b = 1024;
-    const auto rows_in = [](int64_t row_bytes) { return most_bytes / row_bytes / 256 * 256; };
-    b.rows = std::min(b.w.N, std::max(rows_in(b.row_bytes()), fewest_rows_b));
+    b.rows = rows_of_weight(b.w.N, b.row_bytes());
     const int64_t sum_row_bytes = b.padded(b.rows) * static_cast<int64_t>(sizeof(float));
-    a.rows = std::min(a.w.N, std::max(rows_in(std::max(a.row_bytes(), sum_row_bytes)), fewest_rows_a));
+    a.rows = rows_of_sums(a.w.N, std::max(a.row_bytes(), sum_row_bytes));
     a_matrix = workspace_aligned(gemm_workspace_bytes);
     a_scale = a_matrix + a.matrix_bytes();
     b_matrix = a_scale + a.scale_bytes();
@@ -228,7 +228,7 @@ Status prepare(const Operand& operand, int64_t first, int64_t count, uint8_t* ma
   return status;
 }
 
-Status finish(const Fp8Product& product, const Sums& sums, const Context& context) {
+Status finish(const Fp8Product& product, const PartSums& sums, const Context& context) {
   const bool applies_scales = sums.data != nullptr && !has_scales_along_k(product.args);
   return launch("fp8_finish_kernel", fp8_finish_kernel, grid_of(ceil_div(sums.columns, 256), sums.rows), dim3(256), 0,
                 context.stream, product, sums, applies_scales);

@@ -105,6 +105,12 @@ Status quantize_to(const Target& target, const MmArgs& mm, int64_t K, float* sca
   });
 }
 
+template <template <class> class Target>
+Status quantize_to_float8(const MmArgs& mm, int64_t K, Float8Type type, const QuantizedX& x, const Context& context) {
+  return type == Float8Type::e4m3fn ? quantize_to(Target<Float8E4m3fn>{x.q, x.row_bytes}, mm, K, x.scale, context)
+                                    : quantize_to(Target<Float8E5m2>{x.q, x.row_bytes}, mm, K, x.scale, context);
+}
+
 }  // namespace
 
 Status quantize_activations(const MmArgs& mm, int64_t K, OctetOrder order, const QuantizedX& x, const Context& context) {
@@ -112,13 +118,11 @@ Status quantize_activations(const MmArgs& mm, int64_t K, OctetOrder order, const
 }
 
 Status round_activations(const MmArgs& mm, int64_t K, Float8Type type, const QuantizedX& x, const Context& context) {
-  return type == Float8Type::e4m3fn ? quantize_to(ToFloat8<Float8E4m3fn>{x.q, x.row_bytes}, mm, K, x.scale, context)
-                                    : quantize_to(ToFloat8<Float8E5m2>{x.q, x.row_bytes}, mm, K, x.scale, context);
+  return quantize_to_float8<ToFloat8>(mm, K, type, x, context);
 }
 
 Status round_activations_to_codes(const MmArgs& mm, int64_t K, Float8Type type, const QuantizedX& x, const Context& context) {
-  return type == Float8Type::e4m3fn ? quantize_to(ToFloat8Codes<Float8E4m3fn>{x.q, x.row_bytes}, mm, K, x.scale, context)
-                                    : quantize_to(ToFloat8Codes<Float8E5m2>{x.q, x.row_bytes}, mm, K, x.scale, context);
+  return quantize_to_float8<ToFloat8Codes>(mm, K, type, x, context);
 }
 
 }  // namespace torchao_ops::cuda
