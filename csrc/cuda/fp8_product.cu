@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(matrix_threads) fp8_numbers_kernel(Part part, 
   });
 }
 
-// PartSums of rows [m, m + rows) of a and [n, n + columns) of b, `stride` apart. Null: there are no elements to add.
+// Sums of rows [m, m + rows) of a and [n, n + columns) of b, `stride` apart. Null: there are no elements to add.
 struct PartSums {
   const float* data;
   int64_t stride, m, rows, n, columns;
